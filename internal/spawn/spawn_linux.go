@@ -1,0 +1,140 @@
+package spawn
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Image is an executable file in memory.
+type Image struct {
+	file *os.File
+}
+
+// fdFloor keeps the image's descriptor above those that a child is given, which
+// are numbered from 0 and would otherwise replace it before the exec.
+const fdFloor = 100
+
+// NewImage makes an executable file in memory from the bytes of an ELF file.
+func NewImage(name string, elf []byte) (*Image, error) {
+	low, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_EXEC)
+	if err == unix.EINVAL { // before Linux 6.3 there is no MFD_EXEC, and every memfd is executable
+		low, err = unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("spawn: memfd_create %s (executable): %w", name, err)
+	}
+	fd, err := unix.FcntlInt(uintptr(low), unix.F_DUPFD_CLOEXEC, fdFloor)
+	unix.Close(low)
+	if err != nil {
+		return nil, fmt.Errorf("spawn: duplicate descriptor of %s above %d: %w", name, fdFloor, err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	if n, err := f.WriteAt(elf, 0); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("spawn: write image %s: wrote %d of %d bytes: %w", name, n, len(elf), err)
+	}
+	return &Image{file: f}, nil
+}
+
+// Close gives the memory back. Processes already started from it go on.
+func (i *Image) Close() error { return i.file.Close() }
+
+// Start runs the image with argv[0] = name, no environment, and files as
+// descriptors 0, 1, 2 … (nil: closed). onExit, if not nil, is called once from
+// another goroutine when the process has ended, before Done is closed.
+func (i *Image) Start(name string, files []*os.File, onExit func()) (*Process, error) {
+	path := fmt.Sprintf("/proc/self/fd/%d", i.file.Fd())
+	return Start(path, []string{name}, &os.ProcAttr{Dir: "/", Env: []string{}, Files: files}, onExit)
+}
+
+type request struct {
+	path  string
+	argv  []string
+	attr  *os.ProcAttr
+	reply chan reply
+}
+
+type reply struct {
+	proc *os.Process
+	err  error
+}
+
+var (
+	requests  = make(chan request)
+	startOnce sync.Once
+)
+
+// spawner starts every child from one thread that never ends: PR_SET_PDEATHSIG
+// fires when the thread that forked ends, not the process (prctl(2)).
+func spawner() {
+	runtime.LockOSThread()
+	for r := range requests {
+		proc, err := os.StartProcess(r.path, r.argv, r.attr)
+		r.reply <- reply{proc, err}
+	}
+}
+
+// Start runs path with SIGKILL as its parent-death signal. attr.Sys may be set;
+// its Pdeathsig is overwritten. onExit is as for Image.Start.
+func Start(path string, argv []string, attr *os.ProcAttr, onExit func()) (*Process, error) {
+	startOnce.Do(func() { go spawner() })
+	a := *attr
+	sys := syscall.SysProcAttr{}
+	if a.Sys != nil {
+		sys = *a.Sys
+	}
+	sys.Pdeathsig = syscall.SIGKILL
+	a.Sys = &sys
+	r := request{path: path, argv: argv, attr: &a, reply: make(chan reply, 1)}
+	requests <- r
+	got := <-r.reply
+	if got.err != nil {
+		return nil, fmt.Errorf("spawn: start %s: %w", argv[0], got.err)
+	}
+	p := &Process{proc: got.proc, done: make(chan struct{})}
+	go func() {
+		state, err := p.proc.Wait()
+		if err != nil {
+			state = &os.ProcessState{}
+		}
+		p.state.Store(state)
+		if onExit != nil {
+			onExit()
+		}
+		close(p.done)
+	}()
+	return p, nil
+}
+
+// Affinity is the list of CPUs on which the calling thread may run.
+func Affinity() ([]int, error) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return nil, fmt.Errorf("spawn: sched_getaffinity: %w", err)
+	}
+	var cpus []int
+	for c := range len(set) * 64 {
+		if set.IsSet(c) {
+			cpus = append(cpus, c)
+		}
+	}
+	return cpus, nil
+}
+
+// CPUMask is a set of CPUs as the kernel takes it.
+type CPUMask = unix.CPUSet
+
+// Pin keeps a process, or the calling thread if pid is 0, on one CPU.
+func Pin(pid, cpu int) error {
+	var set unix.CPUSet
+	set.Set(cpu)
+	if err := unix.SchedSetaffinity(pid, &set); err != nil {
+		return fmt.Errorf("spawn: sched_setaffinity of %d to CPU %d: %w", pid, cpu, err)
+	}
+	return nil
+}
