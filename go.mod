@@ -8,3 +8,8 @@ require (
 	github.com/spf13/pflag v1.0.9
 	golang.org/x/sys v0.49.0
 )
+
+require (
+	github.com/dvyukov/go-fuzz-corpus v0.0.0-20190920191254-c42c1b2914c7 // indirect
+	golang.org/x/arch v0.32.0 // indirect
+)
