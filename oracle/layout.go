@@ -2,7 +2,6 @@ package oracle
 
 import (
 	"fmt"
-
 )
 
 // PageSize is the size of a page in bytes.
@@ -139,4 +138,3 @@ var DefaultLayout = &Layout{
 		{ReadOnlyBase, 64},
 	},
 }
-
