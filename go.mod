@@ -10,6 +10,7 @@ require (
 )
 
 require (
-	github.com/dvyukov/go-fuzz-corpus v0.0.0-20190920191254-c42c1b2914c7 // indirect
-	golang.org/x/arch v0.32.0 // indirect
+	github.com/dvyukov/go-fuzz-corpus v0.0.0-20190920191254-c42c1b2914c7
+	github.com/stretchr/testify v1.12.1 // indirect
+	golang.org/x/arch v0.32.0
 )
