@@ -14,7 +14,8 @@ ARGS             ?=
 DIVERGENCES      ?= $(wildcard divergences/*/divergence.json)
 BENCH            ?= .
 BENCHTIME        ?= 1s
-MUTANTS          ?= 0
+MUTANTS          ?= 300
+MUTANT_SEED      ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help build test race lint fuzz fuzz-all fuzz-nightly bench corpus generate replay mutants check clean
@@ -64,8 +65,8 @@ generate: ## generate code from the instruction table
 replay: ## run recorded divergences again (DIVERGENCES="divergences/*/divergence.json")
 	@if [ -z "$(DIVERGENCES)" ]; then echo "no divergences to replay"; else $(GO) run ./cmd/ringfence replay $(DIVERGENCES); fi
 
-mutants: ## plant flaws in the model and see that each is found (MUTANTS=0 means all)
-	RINGFENCE_MUTANTS=$(MUTANTS) $(GO) test ./fuzz/mutants -run . -v -count 1 -timeout 0
+mutants: ## plant flaws in the model and see that each is found (MUTANTS=300 MUTANT_SEED=1)
+	$(GO) test ./fuzz/mutants -v -count 1 -timeout 0 -mutants $(MUTANTS) -seed $(MUTANT_SEED)
 
 check: ## what a change has to pass: .ci/run
 	bash .ci/run
