@@ -11,6 +11,8 @@ import (
 	_ "github.com/dvyukov/go-fuzz-corpus/elf"
 	_ "github.com/dvyukov/go-fuzz-corpus/macho"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-4e121ece/ringfence/corpus/executable"
 )
 
 func TestEmbeddedSeeds(t *testing.T) {
@@ -113,9 +115,14 @@ func TestReproducible(t *testing.T) {
 	if err != nil {
 		t.Skip("no go command:", err)
 	}
+	self, err := executable.GoCommand()
+	if err != nil {
+		t.Skip("no x86-64 go command:", err)
+	}
+	goVersion := strings.TrimSpace(string(version))
 	for _, s := range Info().Sources {
-		if s.Name == "goasm" && s.Version != strings.TrimSpace(string(version)) {
-			t.Skipf("seeds were distilled with %s, this is %s", s.Version, version)
+		if s.Name == "gocommand" && s.Version != goVersion+",sha256:"+self.SHA256[:16] {
+			t.Skipf("seeds were distilled with %s, this is %s (%s)", s.Version, goVersion, self.SHA256[:16])
 		}
 	}
 	cmd := exec.Command("go", "run", "./corpus/internal/distil", "-check")
