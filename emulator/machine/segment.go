@@ -1,0 +1,74 @@
+package machine
+
+import (
+	"github.com/seed-4e121ece/ringfence/emulator/step"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+)
+
+// Attributes of the segments that a machine starts with: present, accessed, at
+// DPL 3.
+const (
+	attrData = x86.AttrPresent | x86.AttrS | 3<<x86.AttrDPLShift | x86.AttrWritable | x86.AttrAccessed
+	attrCode = attrData | x86.AttrCode
+)
+
+// flatSegments gives each segment base 0 and a limit of 4 GiB, CS 64 bits.
+func (m *Machine) flatSegments() {
+	for s := x86.ES; s <= x86.GS; s++ {
+		m.segments[s] = x86.SegmentRegister{Attributes: attrData | x86.AttrDB | x86.AttrG, Limit: 0xffffffff}
+	}
+	m.segments[x86.CS].Attributes = attrCode | x86.AttrL | x86.AttrG
+}
+
+// segmented checks an access against its segment outside 64-bit mode (SDM vol.
+// 3, 5.3 and 5.5) and returns the linear address, which has 32 bits.
+func (m *Machine) segmented(a *step.Access, ev *x86.Event) (uint64, bool) {
+	if a.Segment > x86.IDTR {
+		return uint64(uint32(a.Offset)), true
+	}
+	s := &m.segments[a.Segment]
+	if a.Segment <= x86.GS && !allowed(s, a.Intent, m.protected()) {
+		*ev = segmentFault(a.Segment)
+		return 0, false
+	}
+	first, last := a.Offset, a.Offset+uint64(a.Size)-1
+	if isExpandDown(s) {
+		top := uint64(0xffff)
+		if s.Attributes&x86.AttrDB != 0 {
+			top = 0xffffffff
+		}
+		if first <= uint64(s.Limit) || last > top {
+			*ev = segmentFault(a.Segment)
+			return 0, false
+		}
+	} else if last > uint64(s.Limit) {
+		*ev = segmentFault(a.Segment)
+		return 0, false
+	}
+	return uint64(uint32(s.Base + a.Offset)), true
+}
+
+func isExpandDown(s *x86.SegmentRegister) bool {
+	return s.Attributes&(x86.AttrS|x86.AttrCode|x86.AttrExpand) == x86.AttrS|x86.AttrExpand
+}
+
+// protected says whether segments have types: not in real and virtual-8086
+// mode.
+func (m *Machine) protected() bool { return m.state.Mode != x86.Real && m.state.Mode != x86.VM86 }
+
+// allowed says whether the segment's type allows the access.
+func allowed(s *x86.SegmentRegister, intent step.Intent, protected bool) bool {
+	if s.Attributes&x86.AttrUnusable != 0 {
+		return false
+	}
+	if !protected {
+		return true
+	}
+	code, flag := s.Attributes&x86.AttrCode != 0, s.Attributes&x86.AttrWritable != 0
+	switch intent {
+	case step.IntentModify, step.IntentWrite:
+		return !code && flag
+	default:
+		return !code || flag
+	}
+}
