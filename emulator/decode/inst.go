@@ -96,6 +96,10 @@ type Inst struct {
 	Imm2 uint16
 	// Where the parts are, in bytes from the start.
 	PrefixLen, OpcodeOff, DispOff, DispLen, ImmOff, ImmLen uint8
+	// VVVV is the register of VEX.vvvv or EVEX.V'vvvv, already inverted.
+	VVVV uint8
+	// VL is VEX.L or EVEX.L'L: 0 for 128 bits, 1 for 256, 2 for 512.
+	VL uint8
 }
 
 // Valid says whether the bytes are a valid instruction.

@@ -43,6 +43,9 @@ type Row struct {
 	Opcode uint8
 	// Pattern restricts prefixes and ModRM; see its fields.
 	Pattern Pattern
+	// Fallback is the row that the same bytes select on a CPU without Feature
+	// (BSF for TZCNT); 0 where they are undefined then.
+	Fallback ID
 }
 
 // MaxOperands is the largest number of explicit operands of any row.
@@ -61,6 +64,11 @@ const (
 	MapVEX1            // VEX, map 1 (0F)
 	MapVEX2
 	MapVEX3
+	MapEVEX1 // EVEX, map 1 (0F)
+	MapEVEX2
+	MapEVEX3
+	MapEVEX5
+	MapEVEX6
 	NumMaps
 )
 
@@ -166,6 +174,8 @@ const (
 	// AttrX87, AttrVector: needs FPU or vector state.
 	AttrX87
 	AttrVector
+	// AttrVSIB: the index register of the memory operand is a vector.
+	AttrVSIB
 )
 
 // Partial says which effects may stand after a fault (rule 5).
@@ -240,7 +250,8 @@ type Pattern struct {
 	// REXB restricts REX.B: 0 any, 1 must be clear, 2 must be set (90 against
 	// XCHG r8, rAX).
 	REXB uint8
-	// VEX fields: L is 0 any, 1 L0, 2 L1; W is 0 any, 1 W0, 2 W1.
+	// VEX fields: L is 0 any, 1 L0 (128), 2 L1 (256), 3 512; W is 0 any, 1 W0,
+	// 2 W1 (REX.W too).
 	L, W uint8
 }
 

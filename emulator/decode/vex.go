@@ -1,0 +1,64 @@
+package decode
+
+import "github.com/seed-4e121ece/ringfence/emulator/isa"
+
+// vex reads a VEX prefix (C4, C5) or says that the byte is the opcode LES or
+// LDS, and reads the opcode. The key returned is map and opcode. EVEX (62) is
+// read far enough to tell it from BOUND.
+func (c *cursor) vex(in *Inst, op byte) (int, Reason) {
+	if c.pos >= len(c.code) || c.pos >= MaxLength {
+		c.pos++
+		return 0, c.short()
+	}
+	if c.info.long == 0 && c.code[c.pos] < 0xc0 {
+		return int(op), Valid // LES, LDS, BOUND: the byte is ModRM with memory
+	}
+	// A prefix that VEX encodes itself must not stand before it (SDM vol. 2,
+	// 2.3.2 to 2.3.5).
+	forbidden := in.Prefix&(PrefixOpSize|PrefixRep|PrefixRepne|PrefixLock) != 0 || in.REX != 0
+	if op == 0x62 {
+		return 0, Undefined
+	}
+	b, _ := c.next()
+	m, last := uint8(1), b
+	rex := ^b >> 5 & rexR
+	if op == 0xc4 {
+		var ok bool
+		if last, ok = c.next(); !ok {
+			return 0, c.short()
+		}
+		m = b & 0x1f
+		rex = ^b>>5&7 | last>>4&rexW
+	}
+	opcode, ok := c.next()
+	if !ok {
+		return 0, c.short()
+	}
+	in.OpcodeOff = uint8(c.pos - 1)
+	if forbidden || m < 1 || m > 3 {
+		return 0, Undefined
+	}
+	in.VVVV = ^last >> 3 & 15
+	if c.info.long == 0 {
+		// W is ignored by what operates on general registers, and B by all;
+		// vvvv bit 3 and R, X are fixed by the check for LES and LDS.
+		rex &^= rexB
+		in.VVVV &= 7
+	}
+	c.rex = rex
+	in.VL = last >> 2 & 1
+	c.vexContext(in, last)
+	return (int(isa.MapVEX1)+int(m)-1)<<8 | int(opcode), Valid
+}
+
+// vexContext forms the context of the VEX maps.
+func (c *cursor) vexContext(in *Inst, last uint8) {
+	ctx := c.info.ctx | last&3 | (last>>2&1)<<vexL
+	if c.rex&rexW != 0 {
+		ctx |= vexW
+	}
+	if in.Prefix&PrefixAddrSize != 0 {
+		ctx |= vexAddrSize
+	}
+	c.ctx = ctx
+}

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// row is one line of a table, parsed. The strings of the last group are Go
+// source: names of constants of package isa.
+type row struct {
+	id       int
+	file     string
+	line     int
+	encoding string
+	syntax   string
+	mnemonic string // constant name
+	name     string // what the manual calls it
+	modes    int    // bits: 1 is 16-bit code, 2 is 32-bit, 4 is 64-bit
+	operands []operand
+	implicit []operand
+	attrs    []string
+	feature  string
+	flags    flagEffects
+	partial  string
+
+	enc encoding
+	// fallback is the row that the encoding selects on a CPU without feature.
+	fallback *row
+}
+
+// operand mirrors isa.Operand; kind, class and access name its constants.
+type operand struct {
+	kind, class string
+	reg         int
+	size        int
+	immSize     int
+	signExtend  bool
+	access      string
+	// opSize is the operand size that the operand's syntax implies, or 0.
+	opSize int
+	// pure says that the token names a register operand and nothing else.
+	pure bool
+}
+
+func (r *row) String() string {
+	return fmt.Sprintf("%s:%d: %s | %s", r.file, r.line, r.encoding, r.syntax)
+}
+
+func (r *row) errorf(format string, args ...any) error {
+	return fmt.Errorf("%s:%d: %w", r.file, r.line, fmt.Errorf(format, args...))
+}
+
+func (r *row) has(attr string) bool {
+	for _, a := range r.attrs {
+		if a == attr {
+			return true
+		}
+	}
+	return false
+}
+
+const numColumns = 8
+
+// parseTable reads one table. It goes on after an error, so that one run
+// shows them all.
+func parseTable(path string, features []feature) ([]*row, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var rows []*row
+	var errs []error
+	for i, line := range strings.Split(string(text), "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		r := &row{file: path, line: i + 1}
+		if err := r.parse(line, features); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		rows = append(rows, r)
+	}
+	return rows, errors.Join(errs...)
+}
+
+func (r *row) parse(line string, features []feature) error {
+	cols := strings.Split(line, "|")
+	if len(cols) != numColumns {
+		return r.errorf("%d columns, want %d: opcode | instruction | modes | operands | attributes | feature | flags | implicit", len(cols), numColumns)
+	}
+	for i := range cols {
+		cols[i] = strings.Join(strings.Fields(cols[i]), " ")
+		if cols[i] == "-" {
+			cols[i] = ""
+		}
+	}
+	r.encoding, r.syntax = cols[0], cols[1]
+	steps := []func() error{
+		func() error { return r.parseModes(cols[2]) },
+		func() error { return r.parseAttrs(cols[4]) },
+		func() error { return r.parseEncoding(cols[0]) },
+		func() error { return r.parseFeature(cols[5], features) },
+		func() error { return r.parseSyntax(cols[1], cols[3]) },
+		func() error { return r.parseFlags(cols[6]) },
+		func() error { return r.parseImplicit(cols[7]) },
+		r.finish,
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *row) parseModes(s string) error {
+	for _, m := range strings.Fields(s) {
+		switch m {
+		case "16":
+			r.modes |= 1
+		case "32":
+			r.modes |= 2
+		case "64":
+			r.modes |= 4
+		default:
+			return r.errorf("mode %q: want 16, 32 or 64", m)
+		}
+	}
+	if r.modes == 0 {
+		return r.errorf("no mode: want some of 16, 32, 64")
+	}
+	return nil
+}
+
+// attributes maps the words of the attribute column that become bits of
+// isa.Attr.
+var attributes = map[string]string{
+	"lock": "AttrLock", "implicit-lock": "AttrImplicitLock", "rep": "AttrRep", "repz": "AttrRepZ",
+	"default64": "AttrDefault64", "force64": "AttrForce64", "branch": "AttrBranch", "conditional": "AttrConditional",
+	"far": "AttrFar", "cpl0": "AttrCPL0", "iopl": "AttrIOPL", "nop": "AttrNop", "system": "AttrSystem",
+	"x87": "AttrX87", "vector": "AttrVector", "undefined-result": "AttrUndefinedResult",
+	"vsib": "AttrVSIB",
+}
+
+// selectors are the words of the attribute column that say what the opcode
+// column of the manual leaves to its text: operand size, address size, REX.B,
+// and the order of the operands (the manual's Op/En column).
+var selectors = map[string]bool{
+	"o16": true, "o32": true, "o64": true, "oany": true, "a16": true, "a32": true, "a64": true,
+	"rex.b=0": true, "rex.b=1": true, "mod-ignored": true,
+	"RM": true, "MR": true, "RVM": true, "RMV": true, "VM": true, "MVR": true, "RVMR": true, "RVRM": true, "RMI": true, "MRI": true,
+}
+
+var partials = map[string]string{
+	"registers": "PartialRegisters", "stack": "PartialStack", "iteration": "PartialIteration", "elements": "PartialElements",
+}
+
+func (r *row) parseAttrs(s string) error {
+	for _, a := range strings.Fields(s) {
+		if p, ok := strings.CutPrefix(a, "partial="); ok {
+			if r.partial = partials[p]; r.partial == "" {
+				return r.errorf("partial=%q: want registers, stack, iteration or elements", p)
+			}
+			continue
+		}
+		if attributes[a] == "" && !selectors[a] {
+			return r.errorf("unknown attribute %q", a)
+		}
+		r.attrs = append(r.attrs, a)
+	}
+	return nil
+}
+
+func (r *row) parseFeature(s string, features []feature) error {
+	if s == "" {
+		return nil
+	}
+	for _, f := range features {
+		if f.name == s {
+			r.feature = s
+			return nil
+		}
+	}
+	return r.errorf("feature %q is not in features.txt", s)
+}
+
+// finish derives what needs more than one column.
+func (r *row) finish() error {
+	if r.flags.result && !r.has("undefined-result") {
+		r.attrs = append(r.attrs, "undefined-result")
+	}
+	e := &r.enc
+	switch {
+	case r.has("o16"):
+		e.opSize = 2
+	case r.has("o32"):
+		e.opSize = 4
+	case r.has("o64"), e.rexW:
+		e.opSize = 8
+	case r.has("oany"), e.isVEX, r.has("vector"), r.has("x87"):
+	case len(r.operands) > 0:
+		e.opSize = r.operands[0].opSize
+	}
+	for i, a := range []string{"a16", "a32", "a64"} {
+		if r.has(a) {
+			e.addrSize = 2 << i
+		}
+	}
+	for i := range 2 {
+		if r.has("rex.b=" + strconv.Itoa(i)) {
+			e.rexB = i + 1
+		}
+	}
+	return nil
+}
+
+// feature is a line of features.txt.
+type feature struct {
+	name string
+	// leaf, subleaf, register (0 EAX to 3 EDX) and bit of CPUID.
+	leaf, subleaf uint64
+	register, bit int
+}
+
+// parseFeatures reads lines as "BMI1 | 07H.0:EBX[3]".
+func parseFeatures(path string) ([]feature, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var out []feature
+	for i, line := range strings.Split(string(text), "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		f, err := parseFeature(line)
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, i+1, err)
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+func parseFeature(line string) (feature, error) {
+	bad := fmt.Errorf("%q: want NAME | LEAF[.SUBLEAF]H:REG[BIT]", line)
+	name, where, ok := strings.Cut(line, "|")
+	if !ok {
+		return feature{}, bad
+	}
+	f := feature{name: strings.TrimSpace(name)}
+	leaf, rest, ok := strings.Cut(strings.TrimSpace(where), "H:")
+	if !ok {
+		return f, bad
+	}
+	leaf, sub, hasSub := strings.Cut(leaf, ".")
+	var err error
+	if f.leaf, err = strconv.ParseUint(leaf, 16, 32); err != nil {
+		return f, bad
+	}
+	if hasSub {
+		if f.subleaf, err = strconv.ParseUint(sub, 16, 32); err != nil {
+			return f, bad
+		}
+	}
+	reg, bit, ok := strings.Cut(strings.TrimSuffix(rest, "]"), "[")
+	f.register = -1
+	for i, n := range []string{"EAX", "EBX", "ECX", "EDX"} {
+		if n == reg {
+			f.register = i
+		}
+	}
+	if f.bit, err = strconv.Atoi(bit); err != nil || !ok || f.register < 0 || f.bit < 0 || f.bit > 31 {
+		return f, bad
+	}
+	return f, nil
+}
