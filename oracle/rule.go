@@ -1,0 +1,149 @@
+package oracle
+
+import "fmt"
+
+// RuleID names a comparison rule. Fields are equal or they are a difference,
+// unless a rule says otherwise.
+type RuleID uint8
+
+// The rules, in the order in which they are listed.
+const (
+	RuleNone RuleID = iota
+	RuleFlagsAlways
+	RuleFlagsCountNonZero
+	RuleFlagsCountNotOne
+	RuleFlagsCountAtLeastSize
+	RuleFlagsCountAboveSize
+	RuleFlagsCountZero
+	RuleFlagsSourceZero
+	RuleResultCountAboveSize
+	RuleResultSourceZero
+	RuleResultSize16
+	RuleResultOther
+	RuleResumeFlag
+	RuleTrapRIP
+	RuleGate
+	RuleUnknown
+	RuleUnimplemented
+	RuleUnsupported
+	RuleSystemCall
+	RuleRanAway
+	RuleDied
+	RuleQuarantined
+	NumRules
+)
+
+// Rule is a comparison rule: what it masks and why.
+type Rule struct {
+	ID   RuleID
+	Name string
+	// Reason tells why the field cannot be compared, Source where that
+	// stands.
+	Reason, Source string
+	// Skips says that nothing of the case is compared when the rule holds.
+	Skips bool
+}
+
+var rules = [NumRules]Rule{
+	RuleFlagsAlways: {
+		Name: "flags-undefined", Reason: "the instruction leaves these flags undefined whatever its operands", Source: "SDM vol. 1, appendix A",
+	},
+	RuleFlagsCountNonZero: {
+		Name: "flags-undefined-count-not-0", Reason: "AF is undefined after a shift by other than 0", Source: "SDM vol. 2, SAL/SAR/SHL/SHR, SHLD, SHRD",
+	},
+	RuleFlagsCountNotOne: {
+		Name: "flags-undefined-count-not-1", Reason: "OF is defined after a shift or rotate by 1 only", Source: "SDM vol. 2, SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD",
+	},
+	RuleFlagsCountAtLeastSize: {
+		Name: "flags-undefined-count-at-least-size", Reason: "CF is undefined after SHL or SHR by the operand's width or more", Source: "SDM vol. 2, SAL/SAR/SHL/SHR",
+	},
+	RuleFlagsCountAboveSize: {
+		Name: "flags-undefined-count-above-size", Reason: "the flags are undefined after a double shift by more than the operand's width", Source: "SDM vol. 2, SHLD, SHRD",
+	},
+	RuleFlagsCountZero: {
+		Name: "flags-undefined-count-0", Reason: "the flags are undefined with a count of 0", Source: "SDM vol. 2, the instruction's page",
+	},
+	RuleFlagsSourceZero: {
+		Name: "flags-undefined-source-0", Reason: "flags other than ZF are undefined when a scan finds no bit", Source: "SDM vol. 2, BSF, BSR",
+	},
+	RuleResultCountAboveSize: {
+		Name: "result-undefined-count-above-size", Reason: "the destination of a double shift by more than the operand's width is undefined", Source: "SDM vol. 2, SHLD, SHRD",
+	},
+	RuleResultSourceZero: {
+		Name: "result-undefined-source-0", Reason: "the destination of a scan of 0 is undefined", Source: "SDM vol. 2, BSF, BSR",
+	},
+	RuleResultSize16: {
+		Name: "result-undefined-size-16", Reason: "BSWAP of a 16-bit register is undefined", Source: "SDM vol. 2, BSWAP",
+	},
+	RuleResultOther: {
+		Name: "result-undefined", Reason: "the destination is undefined under the row's condition", Source: "SDM vol. 2, the instruction's page",
+	},
+	RuleResumeFlag: {
+		Name: "resume-flag", Reason: "RF in a saved image tells how a debug fault is resumed, not what the instruction did", Source: "SDM vol. 3, 17.3.1.1",
+	},
+	RuleTrapRIP: {
+		Name: "software-event-rip", Reason: "a software interrupt or exception keeps RIP in the emulator, which reports its length; the CPU delivers it with RIP after", Source: "SDM vol. 3, 6.12.1; Xen x86_emulate, X86_EVENTTYPE_SW_*",
+	},
+	RuleGate: {
+		Name: "software-interrupt-gate", Reason: "INT n through a gate that user code may not use is delivered as #GP(8n+2); the emulator reports INT n and leaves delivery to its caller", Source: "SDM vol. 3, 6.12.1.2",
+	},
+	RuleUnknown: {
+		Name: "unknown", Reason: "one of the engines cannot see the field", Source: "Result.Unknown",
+	},
+	RuleUnimplemented: {
+		Name: "unimplemented", Reason: "the subject's table has the row, its executor has no semantics", Source: "Outcome", Skips: true,
+	},
+	RuleUnsupported: {
+		Name: "unsupported", Reason: "an engine cannot express the case", Source: "Result.Ending", Skips: true,
+	},
+	RuleSystemCall: {
+		Name: "system-call", Reason: "the CPU entered the kernel by a system-call instruction; what follows is the kernel's", Source: "Result.Ending", Skips: true,
+	},
+	RuleRanAway: {
+		Name: "ran-away", Reason: "the reference did not end in the time allowed (a branch to itself, a long REP)", Source: "Result.Ending", Skips: true,
+	},
+	RuleDied: {
+		Name: "reference-died", Reason: "the reference's process died; there is no answer", Source: "Result.Ending", Skips: true,
+	},
+	RuleQuarantined: {
+		Name: "quarantined", Reason: "the result depends on the machine (time, CPU number, random numbers)", Source: "Result.Note", Skips: true,
+	},
+}
+
+func init() {
+	for i := range rules {
+		rules[i].ID = RuleID(i)
+	}
+}
+
+// Rules returns the comparison rules, without RuleNone. The caller must not
+// change them.
+func Rules() []Rule { return rules[1:] }
+
+// String returns the rule's name.
+func (r RuleID) String() string {
+	if r < NumRules {
+		return rules[r].Name
+	}
+	return fmt.Sprintf("RuleID(%d)", uint8(r))
+}
+
+// RuleCount says what a rule did over a number of comparisons.
+type RuleCount struct {
+	// Matched is the number of cases in which its condition held.
+	Matched uint64
+	// Masked is the number of fields that differed and that it masked; for a
+	// rule that skips, the number of cases.
+	Masked uint64
+}
+
+// RuleCounts has a count for each rule.
+type RuleCounts [NumRules]RuleCount
+
+// Add adds other counts.
+func (c *RuleCounts) Add(d *RuleCounts) {
+	for i := range c {
+		c[i].Matched += d[i].Matched
+		c[i].Masked += d[i].Masked
+	}
+}
