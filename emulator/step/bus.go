@@ -37,6 +37,12 @@ type Access struct {
 	// Tail is the row's fault-address rule for an access that crosses a page
 	// (rule 14); 0 reports the first byte that faults.
 	Tail uint8
+	// Align is the alignment in bytes of the linear address without which the
+	// access is #GP(0) (CMPXCHG16B: 16); 0 asks for none.
+	Align uint8
+	// Check is the alignment without which the access is #AC(0) where CR0.AM
+	// is set (SDM vol. 3, table 6-7); 0 unless EFLAGS.AC is set at CPL 3.
+	Check uint8
 }
 
 // Hooks is the set of hooks that a Bus offers.
