@@ -183,11 +183,14 @@ func (s *Store) onDisk(signature string) bool {
 	return err == nil
 }
 
-// Count adds n cases of a signature to those of a run. It is written at once
-// for the first and by Flush for the rest.
+// Count adds n cases of a known signature to those of a run. It is written at
+// once for the first and by Flush for the rest.
 func (s *Store) Count(signature, run string, n uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.known[signature] {
+		return fmt.Errorf("run %s: no divergence %s in %s", run, signature, s.dir)
+	}
 	now := time.Now().UTC().Truncate(time.Second)
 	r := s.runs[signature]
 	first := r == nil || r.Run != run

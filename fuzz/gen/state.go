@@ -1,0 +1,221 @@
+package gen
+
+import (
+	"github.com/seed-4e121ece/ringfence/emulator/decode"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+	"github.com/seed-4e121ece/ringfence/oracle"
+)
+
+// Selectors that Linux gives user code; the hidden parts of all data segments
+// are flat in 64-bit mode.
+const (
+	selectorCS = 0x33
+	selectorSS = 0x2b
+)
+
+// Fill gives c a state that suits the instruction in c.Code: registers and
+// memory such that its operands lie somewhere interesting, most often where
+// it can retire. It may change the displacement or immediate of the
+// instruction when patch is set, and cuts the code where the code pages end.
+// c.Memory must have the length of the default layout's windows.
+func (g *Generator) Fill(c *oracle.Case, patch bool) {
+	r := &g.rand
+	c.Layout = oracle.DefaultLayout
+	c.Steps = 1
+	in := &g.inst
+	decode.Decode(in, c.CodeBytes(), x86.Long64, g.profile)
+	s := steering{Rand: r, c: c, in: in, patch: patch, info: &infos[in.Row]}
+	s.registers()
+	s.bases()
+	copy(c.Memory, pool[r.N(poolSize-len(c.Memory)):])
+	s.placeCode()
+	if in.Valid() {
+		s.traits()
+		s.memory()
+	}
+	if end := oracle.CodeBase + 2*oracle.PageSize - c.State.RIP; uint64(c.CodeLen) > end {
+		c.CodeLen = uint8(end)
+	}
+	for i := int(c.CodeLen); i < len(c.Code); i++ {
+		c.Code[i] = 0
+	}
+}
+
+// steering is the work on one case.
+type steering struct {
+	*Rand
+	c     *oracle.Case
+	in    *decode.Inst
+	info  *rowInfo
+	patch bool
+}
+
+func (s *steering) registers() {
+	st := &s.c.State
+	*st = x86.State{Mode: x86.Long64, StackWidth: 64, CPL: 3}
+	st.Selector[x86.CS], st.Selector[x86.SS] = selectorCS, selectorSS
+	styles := s.Uint64()
+	for i := range st.GPR {
+		switch k := styles & 15; {
+		case k < 9:
+			st.GPR[i] = s.Value()
+		case k < 11:
+			st.GPR[i] = s.Uint64()
+		case k < 13:
+			st.GPR[i] = s.address(8)
+		case k < 14:
+			st.GPR[i] = s.code()
+		default:
+			st.GPR[i] = st.GPR[s.Uint64()&15]
+		}
+		styles >>= 4
+	}
+	v := s.Uint64()
+	switch {
+	case v&63 == 0: // anything
+	case v&63 < 5:
+		st.GPR[x86.RSP] = s.address(8)
+	case v&63 < 10:
+		st.GPR[x86.RSP] = s.addressIn(placeStack, 8)
+	default:
+		st.GPR[x86.RSP] = stackMiddle - 96 + v>>8%24*8
+	}
+	st.RFLAGS = uint64(s.flags())
+}
+
+// flags returns user flags: random status flags, sometimes the direction
+// flag, seldom AC, ID and NT, never TF, which is not the instruction's.
+func (s *steering) flags() x86.Flags {
+	v := s.Uint64()
+	f := x86.Flags(v)&x86.FlagsStatus | x86.IF | x86.FlagsFixed
+	if v>>32&7 == 0 {
+		f |= x86.DF
+	}
+	if v>>36&31 == 0 {
+		f |= x86.AC
+	}
+	if v>>42&31 == 0 {
+		f |= x86.ID
+	}
+	if v>>48&63 == 0 {
+		f |= x86.NT
+	}
+	return f
+}
+
+// bases sets the bases of FS and GS to canonical addresses.
+func (s *steering) bases() {
+	s.c.FSBase, s.c.GSBase = s.base(), s.base()
+}
+
+func (s *steering) base() uint64 {
+	v := s.Uint64()
+	switch v & 7 {
+	case 0:
+		return 0
+	case 1:
+		return v >> 8 & 0xffff
+	case 2:
+		return -(v >> 8 & 0xffff)
+	case 3:
+		return oracle.StackBase
+	case 4:
+		return dataMiddle + v>>8&0xff - 128
+	case 5:
+		return v >> 18
+	default:
+		return oracle.DataBase
+	}
+}
+
+// code returns an address in the code pages.
+func (s *steering) code() uint64 {
+	return oracle.CodeBase + s.Uint64()%(2*oracle.PageSize)
+}
+
+// target returns an address to branch to: in the code pages and not within
+// the instruction itself, but for one in 64; else where fetching faults.
+func (s *steering) target() uint64 {
+	v := s.Uint64()
+	switch v & 63 {
+	case 0:
+		return s.address(1)
+	case 1:
+		return s.nonCanonical(v, 8)
+	case 2:
+		return s.c.State.RIP + v>>8%16
+	case 3:
+		return oracle.CodeBase + 2*oracle.PageSize + v>>8%8 - 4
+	}
+	t := s.code()
+	if t-s.c.State.RIP < decode.MaxLength {
+		t -= decode.MaxLength
+	}
+	return t
+}
+
+// placeCode chooses RIP: mostly within one page, else over the boundary, at
+// the very end of the code pages, or running off it.
+func (s *steering) placeCode() {
+	n := uint64(s.c.CodeLen)
+	if s.in.Valid() {
+		n = uint64(s.in.Length)
+	}
+	v := s.Uint64()
+	at := v >> 8
+	end := uint64(oracle.CodeBase + 2*oracle.PageSize)
+	switch k := v & 255; {
+	case k < 200 || n == 0:
+		s.c.State.RIP = oracle.CodeBase + 512 + at%3072
+	case k < 224:
+		s.c.State.RIP = oracle.CodeBase + oracle.PageSize - at%(n+1)
+	case k < 236:
+		s.c.State.RIP = oracle.CodeBase + at%(2*oracle.PageSize-n)
+	case k < 250 || n == 1:
+		s.c.State.RIP = end - n
+	default:
+		s.c.State.RIP = end - 1 - at%(n-1)
+	}
+}
+
+// segmentBase returns the base of a segment.
+func (s *steering) segmentBase(seg x86.Segment) uint64 {
+	switch seg {
+	case x86.FS:
+		return s.c.FSBase
+	case x86.GS:
+		return s.c.GSBase
+	}
+	return 0
+}
+
+// poke stores the low size bytes of v at a linear address, as far as the
+// windows reach.
+func (s *steering) poke(address, v uint64, size int) {
+	at := 0
+	for i := range s.c.Layout.Windows {
+		w := &s.c.Layout.Windows[i]
+		if off := address - w.Address; off < uint64(w.Length) {
+			put(s.c.Memory[at+int(off):], v, min(size, w.Length-int(off)))
+			return
+		}
+		at += w.Length
+	}
+}
+
+// peek loads what poke would have stored, zero outside the windows.
+func (s *steering) peek(address uint64, size int) uint64 {
+	at := 0
+	for i := range s.c.Layout.Windows {
+		w := &s.c.Layout.Windows[i]
+		if off := address - w.Address; off < uint64(w.Length) {
+			v := uint64(0)
+			for k := range min(size, w.Length-int(off)) {
+				v |= uint64(s.c.Memory[at+int(off)+k]) << (8 * k)
+			}
+			return v
+		}
+		at += w.Length
+	}
+	return 0
+}
