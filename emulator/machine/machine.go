@@ -55,7 +55,8 @@ type Config struct {
 	Windows []Window
 	// VirtualBits is the width of a canonical address: 48 or 57; 0 means 48.
 	VirtualBits uint8
-	// AlignmentMask is CR0.AM: alignment is checked at CPL 3 with RFLAGS.AC.
+	// AlignmentMask is CR0.AM: accesses that ask for a check of alignment get
+	// it.
 	AlignmentMask bool
 	// NoPaging makes an access outside the pages unhandleable instead of #PF.
 	NoPaging bool
@@ -84,10 +85,9 @@ type Machine struct {
 	cache [cacheSize]cacheEntry
 
 	// What Begin derives from the state, once a step.
-	need  Protection // User at CPL 3
-	user  uint32     // PFUser at CPL 3
-	align bool       // alignment is checked
-	flat  bool       // 64-bit mode: no limits, base for FS and GS only
+	need Protection // User at CPL 3
+	user uint32     // PFUser at CPL 3
+	flat bool       // 64-bit mode: no limits, base for FS and GS only
 
 	canonicalShift uint8
 	am             bool
@@ -338,9 +338,8 @@ func (m *Machine) Begin() {
 	m.numStaged = 0
 	s := m.state
 	m.flat = s.Mode == x86.Long64
-	m.need, m.user, m.align = 0, 0, false
+	m.need, m.user = 0, 0
 	if s.CPL == 3 {
 		m.need, m.user = User, x86.PFUser
-		m.align = m.am && s.RFLAGS&uint64(x86.AC) != 0
 	}
 }

@@ -68,49 +68,45 @@ func TestFaultOrder(t *testing.T) {
 		offset uint64
 		size   uint8
 		intent step.Intent
-		ac     bool
+		check  uint8
 		cpl    uint8
 		want   x86.Event // zero: okay
 	}{
-		{"load", x86.DS, dataAt, 8, step.IntentRead, false, 3, x86.Event{}},
-		{"load of read-only", x86.DS, readAt, 8, step.IntentRead, false, 3, x86.Event{}},
-		{"store to read-only", x86.DS, readAt + 8, 8, step.IntentWrite, false, 3, pf(p|w|u, readAt+8)},
-		{"modify read-only", x86.DS, readAt + 8, 1, step.IntentModify, false, 3, pf(p|w|u, readAt+8)},
-		{"load unmapped", x86.DS, nowhere + 5, 4, step.IntentRead, false, 3, pf(u, nowhere+5)},
-		{"store unmapped", x86.DS, nowhere + 5, 4, step.IntentWrite, false, 3, pf(w|u, nowhere+5)},
-		{"load of supervisor page", x86.DS, sysAt, 4, step.IntentRead, false, 3, pf(p|u, sysAt)},
-		{"load of supervisor page at CPL 0", x86.DS, sysAt, 4, step.IntentRead, false, 0, x86.Event{}},
-		{"store to read-only at CPL 0 with WP", x86.DS, readAt, 4, step.IntentWrite, false, 0, pf(p|w, readAt)},
-		{"crosses within data", x86.DS, dataAt + PageSize - 3, 8, step.IntentWrite, false, 3, x86.Event{}},
-		{"store crosses into read-only", x86.DS, readAt - 3, 8, step.IntentWrite, false, 3, pf(p|w|u, readAt)},
-		{"load crosses into supervisor page", x86.DS, sysAt - 1, 2, step.IntentRead, false, 3, pf(p|u, sysAt)},
-		{"first page wins", x86.DS, nowhere + PageSize - 1, 4, step.IntentRead, false, 3, pf(u, nowhere+PageSize-1)},
-		{"below the data", x86.DS, dataAt - 4, 8, step.IntentRead, false, 3, pf(u, dataAt-4)},
-		{"not canonical", x86.DS, 1 << 47, 1, step.IntentRead, false, 3, gp},
-		{"not canonical through SS", x86.SS, 1 << 47, 8, step.IntentWrite, false, 3, ss},
-		{"last byte not canonical", x86.DS, lastAt + PageSize - 1, 2, step.IntentRead, false, 3, gp},
-		{"last canonical byte", x86.DS, lastAt + PageSize - 1, 1, step.IntentRead, false, 3, x86.Event{}},
-		{"below the upper half", x86.DS, kernel - 1, 8, step.IntentRead, false, 3, gp},
-		{"upper half", x86.DS, kernel, 8, step.IntentRead, false, 3, pf(u, kernel)},
-		{"wraps around", x86.DS, ^uint64(0), 8, step.IntentRead, false, 3, pf(u, ^uint64(0))},
-		{"misaligned", x86.DS, dataAt + 1, 2, step.IntentRead, true, 3, ac},
-		{"misaligned through SS", x86.SS, dataAt + 4, 8, step.IntentWrite, true, 3, ac},
-		{"misaligned without AC", x86.DS, dataAt + 1, 2, step.IntentRead, false, 3, x86.Event{}},
-		{"misaligned at CPL 0", x86.DS, dataAt + 1, 2, step.IntentRead, true, 0, x86.Event{}},
-		{"bytes are aligned", x86.DS, dataAt + 1, 1, step.IntentRead, true, 3, x86.Event{}},
-		{"m16:32 by four", x86.DS, dataAt + 4, 6, step.IntentRead, true, 3, x86.Event{}},
-		{"m80 by eight", x86.DS, dataAt + 4, 10, step.IntentRead, true, 3, ac},
-		{"canonical form before alignment", x86.DS, 1<<47 + 1, 2, step.IntentRead, true, 3, gp},
+		{"load", x86.DS, dataAt, 8, step.IntentRead, 0, 3, x86.Event{}},
+		{"load of read-only", x86.DS, readAt, 8, step.IntentRead, 0, 3, x86.Event{}},
+		{"store to read-only", x86.DS, readAt + 8, 8, step.IntentWrite, 0, 3, pf(p|w|u, readAt+8)},
+		{"modify read-only", x86.DS, readAt + 8, 1, step.IntentModify, 0, 3, pf(p|w|u, readAt+8)},
+		{"load unmapped", x86.DS, nowhere + 5, 4, step.IntentRead, 0, 3, pf(u, nowhere+5)},
+		{"store unmapped", x86.DS, nowhere + 5, 4, step.IntentWrite, 0, 3, pf(w|u, nowhere+5)},
+		{"load of supervisor page", x86.DS, sysAt, 4, step.IntentRead, 0, 3, pf(p|u, sysAt)},
+		{"load of supervisor page at CPL 0", x86.DS, sysAt, 4, step.IntentRead, 0, 0, x86.Event{}},
+		{"store to read-only at CPL 0 with WP", x86.DS, readAt, 4, step.IntentWrite, 0, 0, pf(p|w, readAt)},
+		{"crosses within data", x86.DS, dataAt + PageSize - 3, 8, step.IntentWrite, 0, 3, x86.Event{}},
+		{"store crosses into read-only", x86.DS, readAt - 3, 8, step.IntentWrite, 0, 3, pf(p|w|u, readAt)},
+		{"load crosses into supervisor page", x86.DS, sysAt - 1, 2, step.IntentRead, 0, 3, pf(p|u, sysAt)},
+		{"first page wins", x86.DS, nowhere + PageSize - 1, 4, step.IntentRead, 0, 3, pf(u, nowhere+PageSize-1)},
+		{"below the data", x86.DS, dataAt - 4, 8, step.IntentRead, 0, 3, pf(u, dataAt-4)},
+		{"not canonical", x86.DS, 1 << 47, 1, step.IntentRead, 0, 3, gp},
+		{"not canonical through SS", x86.SS, 1 << 47, 8, step.IntentWrite, 0, 3, ss},
+		{"last byte not canonical", x86.DS, lastAt + PageSize - 1, 2, step.IntentRead, 0, 3, gp},
+		{"last canonical byte", x86.DS, lastAt + PageSize - 1, 1, step.IntentRead, 0, 3, x86.Event{}},
+		{"below the upper half", x86.DS, kernel - 1, 8, step.IntentRead, 0, 3, gp},
+		{"upper half", x86.DS, kernel, 8, step.IntentRead, 0, 3, pf(u, kernel)},
+		{"wraps around", x86.DS, ^uint64(0), 8, step.IntentRead, 0, 3, pf(u, ^uint64(0))},
+		{"misaligned", x86.DS, dataAt + 1, 2, step.IntentRead, 2, 3, ac},
+		{"misaligned through SS", x86.SS, dataAt + 4, 8, step.IntentWrite, 8, 3, ac},
+		{"misaligned without a check", x86.DS, dataAt + 1, 2, step.IntentRead, 0, 3, x86.Event{}},
+		{"bytes are aligned", x86.DS, dataAt + 1, 1, step.IntentRead, 1, 3, x86.Event{}},
+		{"m16:32 by four", x86.DS, dataAt + 4, 6, step.IntentRead, 4, 3, x86.Event{}},
+		{"m80 by eight", x86.DS, dataAt + 4, 10, step.IntentRead, 8, 3, ac},
+		{"canonical form before alignment", x86.DS, 1<<47 + 1, 2, step.IntentRead, 2, 3, gp},
 	}
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {
 			m, s := newTest(t, nil)
 			s.CPL = r.cpl
-			if r.ac {
-				s.RFLAGS |= uint64(x86.AC)
-			}
 			m.Load(s, 0, 0, memoryOf(m), nil, codeAt)
-			a := step.Access{Segment: r.seg, Offset: r.offset, Size: r.size, Intent: r.intent}
+			a := step.Access{Segment: r.seg, Offset: r.offset, Size: r.size, Intent: r.intent, Check: r.check}
 			var ev x86.Event
 			var buf [64]byte
 			out := m.ReadBytes(a, buf[:r.size], &ev)

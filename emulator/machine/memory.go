@@ -52,8 +52,15 @@ type target struct {
 func (m *Machine) translate(a *step.Access, t *target, ev *x86.Event) step.Outcome {
 	linear := a.Offset
 	if m.flat {
-		if a.Segment == x86.FS || a.Segment == x86.GS {
+		switch a.Segment {
+		case x86.FS, x86.GS:
 			linear += m.segments[a.Segment].Base
+		case x86.LDTR, x86.TR, x86.GDTR, x86.IDTR:
+			var ok bool
+			if linear, ok = m.descriptorTable(a); !ok {
+				*ev = x86.Event{}
+				return step.Exception
+			}
 		}
 		sh := m.canonicalShift
 		last := linear + uint64(a.Size) - 1
@@ -67,8 +74,7 @@ func (m *Machine) translate(a *step.Access, t *target, ev *x86.Event) step.Outco
 			return step.Exception
 		}
 	}
-	if m.align && misaligned(linear, a.Size) && a.Intent != step.IntentSystem {
-		*ev = x86.FaultCode(x86.VectorAC, 0)
+	if a.Align|a.Check != 0 && !m.aligned(linear, a, ev) {
 		return step.Exception
 	}
 	need := m.need
@@ -122,20 +128,17 @@ func (m *Machine) pageFault(p *page, need Protection, fetch uint32, address uint
 	return step.Exception
 }
 
-// misaligned says whether an access of that many bytes is one that an
-// alignment check refuses (SDM vol. 3, table 6-7): words, doublewords and
-// quadwords by their size, anything longer by eight bytes.
-func misaligned(linear uint64, size uint8) bool {
-	switch size {
-	case 1:
+// aligned makes the checks of alignment that the access asks for.
+func (m *Machine) aligned(linear uint64, a *step.Access, ev *x86.Event) bool {
+	if a.Align != 0 && linear&uint64(a.Align-1) != 0 {
+		*ev = x86.FaultCode(x86.VectorGP, 0)
 		return false
-	case 2, 4, 8:
-		return linear&uint64(size-1) != 0
-	case 6: // 16:32 pointers and the operands of LGDT
-		return linear&3 != 0
-	default:
-		return linear&7 != 0
 	}
+	if m.am && a.Check != 0 && linear&uint64(a.Check-1) != 0 {
+		*ev = x86.FaultCode(x86.VectorAC, 0)
+		return false
+	}
+	return true
 }
 
 // segmentFault is the fault of an address that is not canonical or beyond a

@@ -72,3 +72,14 @@ func allowed(s *x86.SegmentRegister, intent step.Intent, protected bool) bool {
 		return !code || flag
 	}
 }
+
+// descriptorTable checks a system access in 64-bit mode: to the tables and
+// segments that have a limit there too. Beyond it, the answer is an exception
+// without event, and the emulator picks the fault.
+func (m *Machine) descriptorTable(a *step.Access) (uint64, bool) {
+	s := &m.segments[a.Segment]
+	if a.Offset+uint64(a.Size)-1 > uint64(s.Limit) || s.Attributes&x86.AttrUnusable != 0 {
+		return 0, false
+	}
+	return s.Base + a.Offset, true
+}
