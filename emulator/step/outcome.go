@@ -4,7 +4,11 @@
 // so that exec can use them without importing the emulator that calls it.
 package step
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+)
 
 // Outcome is how a step, or a hook, ended. The names are Xen's
 // (X86EMUL_OKAY …).
@@ -67,4 +71,15 @@ func (r Retire) String() string {
 		}
 	}
 	return s
+}
+
+// Answer turns what a hook answered into an outcome that may leave a step. An
+// inside outcome, or an exception without an event, is a broken hook: the
+// instruction cannot be handled.
+func Answer(out Outcome, ev *x86.Event) Outcome {
+	switch {
+	case out == Okay, out == Retry, out == Exception && ev.Type != x86.EventNone:
+		return out
+	}
+	return Unhandleable
 }

@@ -1,0 +1,103 @@
+package exec
+
+import (
+	"encoding/binary"
+
+	"github.com/seed-4e121ece/ringfence/emulator/step"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+)
+
+// cmpxchg compares the accumulator with the destination. Equal, the
+// destination becomes the source; if not, the accumulator becomes the
+// destination, which is written back as it was (SDM vol. 2, CMPXCHG).
+func cmpxchg(c *Context) {
+	c.sub(c.State.GPR[x86.RAX]&c.mask, c.in[0], 0)
+	if c.flags&x86.ZF != 0 {
+		c.out[0] = c.in[1]
+		return
+	}
+	c.keep(0)
+	c.setReg(x86.RAX, c.size, c.in[0])
+}
+
+// cmpxchgPair is CMPXCHG8B and, with REX.W, CMPXCHG16B: rDX:rAX against
+// memory, rCX:rBX to replace it. Only ZF changes. CMPXCHG16B wants its
+// operand aligned.
+func cmpxchgPair(c *Context) {
+	half := uint8(4)
+	if c.inst.OpSize == 8 {
+		half = 8
+	}
+	a := c.access(c.segment, c.offset, 2*half, step.IntentModify)
+	old := c.loadPair(a, half)
+	if c.outcome != step.Okay {
+		return
+	}
+	g := &c.State.GPR
+	m := masks[half]
+	equal := old[0] == g[x86.RAX]&m && old[1] == g[x86.RDX]&m
+	c.assign(x86.ZF, equal)
+	if !equal {
+		c.setReg(x86.RAX, half, old[0])
+		c.setReg(x86.RDX, half, old[1])
+		if c.ForceWriteback {
+			c.storePair(a, half, old, old)
+		}
+		return
+	}
+	c.storePair(a, half, old, [2]uint64{g[x86.RBX] & m, g[x86.RCX] & m})
+}
+
+// loadPair reads two halves, low one first, with write intent.
+func (c *Context) loadPair(a step.Access, half uint8) (v [2]uint64) {
+	if half == 4 {
+		m := c.load(a.Segment, a.Offset, 8, a.Intent)
+		return [2]uint64{m & 0xffffffff, m >> 32}
+	}
+	a.Align = 16
+	return c.load16(a)
+}
+
+// storePair stages the two halves that replace what was read.
+func (c *Context) storePair(a step.Access, half uint8, old, new [2]uint64) {
+	a.Intent = step.IntentWrite
+	if half == 4 {
+		old = [2]uint64{old[1]<<32 | old[0]}
+		new = [2]uint64{new[1]<<32 | new[0]}
+	} else {
+		a.Align = 16
+	}
+	switch {
+	case c.locked():
+		c.stageCompareExchange(a, old, new)
+	case !c.need(step.HookWrite):
+	case half == 4:
+		c.stageWrite(a, new[0])
+	default:
+		binary.LittleEndian.PutUint64(c.wide[:8], new[0])
+		binary.LittleEndian.PutUint64(c.wide[8:16], new[1])
+		c.stageWide(a, c.wide[:16])
+	}
+}
+
+// movdir64b moves 64 bytes from memory to ES:reg, which is aligned (SDM vol.
+// 2, MOVDIR64B).
+func movdir64b(c *Context) {
+	if !c.need(step.HookWrite) {
+		return
+	}
+	from := c.access(c.segment, c.offset, 64, step.IntentRead)
+	c.log(from)
+	if out := c.Bus.ReadBytes(from, c.wide[:64], &c.Fx.Event); out != step.Okay {
+		c.stop(out)
+		return
+	}
+	to := c.access(x86.ES, c.State.GPR[c.inst.Reg&15]&masks[c.inst.AddrSize&15], 64, step.IntentWrite)
+	to.Align = 64
+	c.log(to)
+	if out := c.Bus.ProbeWriteBytes(to, c.wide[:64], &c.Fx.Event); out != step.Okay {
+		c.stop(out)
+		return
+	}
+	c.stageWide(to, c.wide[:64])
+}

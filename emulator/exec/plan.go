@@ -1,0 +1,302 @@
+package exec
+
+import (
+	"github.com/seed-4e121ece/ringfence/emulator/isa"
+	"github.com/seed-4e121ece/ringfence/emulator/step"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+)
+
+// plan is what Execute needs of a row, made once from the table.
+type plan struct {
+	// run is nil for a row without semantics.
+	run func(*Context)
+	ops [maxPlanned]operand
+	n   uint8
+	// size is the operand width in bytes, 0 for the effective operand size.
+	size uint8
+	// own: the function writes its operands itself, and reads those in memory.
+	own bool
+	// late: the function locates its memory operand itself.
+	late bool
+	// bitString: a register offset moves the memory operand.
+	bitString    bool
+	implicitLock bool
+	// cpl0: #GP(0) above CPL 0.
+	cpl0 bool
+	// partial is the row's column: what stands after a fault.
+	partial isa.Partial
+}
+
+// maxPlanned is the largest number of operands of a row with semantics.
+const maxPlanned = 4
+
+// operand is where an operand comes from and goes to.
+type operand struct {
+	from source
+	size uint8
+	reg  uint8
+	// load says that memory is read, with intent; write that the operand is
+	// written.
+	load, write bool
+	intent      step.Intent
+}
+
+// source is the place of an operand.
+type source uint8
+
+const (
+	fromNone source = iota
+	fromReg
+	fromRM
+	fromImm
+	fromFixed
+	fromHigh
+	fromVVVV
+	fromOne
+	fromSegment
+	fromFixedSegment
+	fromMoffs
+	fromElsewhere
+)
+
+// family is the meaning of one or more mnemonics.
+type family struct {
+	run func(*Context)
+	// own, late, bitString: see plan.
+	own, late, bitString bool
+}
+
+// simple is a family whose operands the table reads and writes.
+func simple(run func(*Context)) family { return family{run: run} }
+
+// own is a family that sees to its own operands in memory and its results.
+func own(run func(*Context)) family { return family{run: run, own: true} }
+
+// families gives each mnemonic its meaning. A row of a mnemonic that stands
+// here needs nothing more.
+var families = map[string]family{
+	"ADD": simple(add), "ADC": simple(adc), "SUB": simple(sub), "SBB": simple(sbb), "CMP": simple(cmp),
+	"AND": simple(and), "OR": simple(or), "XOR": simple(xor), "TEST": simple(test),
+	"INC": simple(inc), "DEC": simple(dec), "NEG": simple(neg), "NOT": simple(not),
+	"ADCX": simple(adcx), "ADOX": simple(adox), "XADD": simple(xadd), "XCHG": simple(xchg), "CRC32": simple(crc),
+
+	"MOV": simple(mov), "MOVZX": simple(mov), "MOVNTI": simple(mov), "MOVDIRI": simple(mov), "MOVABS": simple(mov),
+	"MOVSX": simple(movsx), "MOVSXD": simple(movsx), "MOVBE": simple(movbe), "LEA": own(lea), "BSWAP": simple(bswap),
+	"CBW": own(extendAccumulator), "CWDE": own(extendAccumulator), "CDQE": own(extendAccumulator),
+	"CWD": own(signAccumulator), "CDQ": own(signAccumulator), "CQO": own(signAccumulator),
+	"XLAT": own(xlat), "XLATB": own(xlat), "LAHF": own(lahf), "SAHF": own(sahf),
+	"CLC": own(clc), "STC": own(stc), "CMC": own(cmc), "CLD": own(cld), "STD": own(std),
+	"MOVDIR64B": own(movdir64b),
+
+	"SHL": simple(shl), "SAL": simple(shl), "SHR": simple(shr), "SAR": simple(sar),
+	"ROL": simple(rol), "ROR": simple(ror), "RCL": simple(rcl), "RCR": simple(rcr),
+	"SHLD": simple(shld), "SHRD": simple(shrd),
+	"SARX": simple(sarx), "SHLX": simple(shlx), "SHRX": simple(shrx), "RORX": simple(rorx),
+
+	"MUL": own(mul), "DIV": own(div), "IDIV": own(idiv), "IMUL": simple(imul), "MULX": simple(mulx),
+
+	"BT":  {run: bt, bitString: true},
+	"BTS": {run: bts, bitString: true}, "BTR": {run: btr, bitString: true}, "BTC": {run: btc, bitString: true},
+	"BSF": own(bsf), "BSR": own(bsr), "TZCNT": simple(tzcnt), "LZCNT": simple(lzcnt), "POPCNT": simple(popcnt),
+	"ANDN": simple(andn), "BEXTR": simple(bextr), "BLSI": simple(blsi), "BLSMSK": simple(blsmsk), "BLSR": simple(blsr),
+	"BZHI": simple(bzhi), "PDEP": simple(pdep), "PEXT": simple(pext),
+
+	"CMPXCHG": simple(cmpxchg), "CMPXCHG8B": own(cmpxchgPair), "CMPXCHG16B": own(cmpxchgPair),
+
+	"PUSH": own(push), "POP": {run: pop, own: true, late: true}, "ENTER": own(enter), "LEAVE": own(leave),
+	"PUSHF": own(pushf), "PUSHFD": own(pushf), "PUSHFQ": own(pushf),
+	"POPF": own(popf), "POPFD": own(popf), "POPFQ": own(popf),
+	"PUSHA": own(pusha), "PUSHAD": own(pusha), "POPA": own(popa), "POPAD": own(popa),
+
+	"LOOP": own(loop), "LOOPE": own(loop), "LOOPNE": own(loop), "LOOPZ": own(loop), "LOOPNZ": own(loop),
+	"JCXZ": own(jrcxz), "JECXZ": own(jrcxz), "JRCXZ": own(jrcxz), "RET": own(ret), "RETN": own(ret),
+	"INT3": own(int3), "INT1": own(int1), "INT": own(intn), "INTO": own(into), "BOUND": own(bound),
+	"UD0": own(ud), "UD1": own(ud), "UD2": own(ud),
+
+	"MOVS": own(movs), "MOVSB": own(movs), "MOVSW": own(movs), "MOVSD": own(movs), "MOVSQ": own(movs),
+	"CMPS": own(cmps), "CMPSB": own(cmps), "CMPSW": own(cmps), "CMPSD": own(cmps), "CMPSQ": own(cmps),
+	"SCAS": own(scas), "SCASB": own(scas), "SCASW": own(scas), "SCASD": own(scas), "SCASQ": own(scas),
+	"STOS": own(stos), "STOSB": own(stos), "STOSW": own(stos), "STOSD": own(stos), "STOSQ": own(stos),
+	"LODS": own(lods), "LODSB": own(lods), "LODSW": own(lods), "LODSD": own(lods), "LODSQ": own(lods),
+	"INS": own(ins), "INSB": own(ins), "INSW": own(ins), "INSD": own(ins),
+	"OUTS": own(outs), "OUTSB": own(outs), "OUTSW": own(outs), "OUTSD": own(outs),
+
+	"NOP": own(nop), "PAUSE": own(nop), "LFENCE": own(nop), "MFENCE": own(nop), "SFENCE": own(nop), "SERIALIZE": own(nop),
+	"CLFLUSH": own(clflush), "CLFLUSHOPT": own(clflushopt), "CLWB": own(clwb),
+
+	"CPUID": own(cpuid), "RDTSC": own(rdtsc), "RDTSCP": own(rdtscp), "RDPID": own(rdpid),
+	"RDRAND": own(rdrand), "RDSEED": own(rdseed),
+	"RDFSBASE": own(rdbase), "RDGSBASE": own(rdbase), "WRFSBASE": own(wrbase), "WRGSBASE": own(wrbase),
+	"IN": own(in), "OUT": own(out), "CLI": own(cli), "STI": own(sti), "HLT": own(hlt),
+	"DAA": own(daa), "DAS": own(das), "AAA": own(aaa), "AAS": own(aas), "AAM": own(aam), "AAD": own(aad),
+	"SALC": own(salc),
+}
+
+// familyOf finds the meaning of a row; run is nil if there is none.
+func familyOf(r *isa.Row) family {
+	name := r.Mnemonic.String()
+	switch {
+	case r.Attr&isa.AttrNop != 0:
+		return own(nop)
+	case r.Attr&(isa.AttrX87|isa.AttrVector) != 0:
+		return family{}
+	case r.Attr&isa.AttrFar != 0 && name != "INT" && name != "INT3" && name != "INT1" && name != "INTO":
+		return family{}
+	}
+	if f, ok := conditional(r, name); ok {
+		return f
+	}
+	if f, ok := byOperand(r, name); ok {
+		return f
+	}
+	return families[name]
+}
+
+// conditional recognises the families of sixteen, whose condition is in the
+// opcode: Jcc (70 to 7F, 0F 80 to 8F), SETcc and CMOVcc.
+func conditional(r *isa.Row, name string) (family, bool) {
+	switch op := r.Opcode & 0xf0; {
+	case r.Map == isa.MapOne && op == 0x70, r.Map == isa.Map0F && op == 0x80:
+		return own(jcc), true
+	case r.Map == isa.Map0F && op == 0x90 && len(name) > 3 && name[:3] == "SET":
+		return simple(setcc), true
+	case r.Map == isa.Map0F && op == 0x40 && len(name) > 4 && name[:4] == "CMOV":
+		return simple(cmov), true
+	}
+	return family{}, false
+}
+
+// byOperand recognises where a mnemonic means two things by its operands.
+func byOperand(r *isa.Row, name string) (family, bool) {
+	if r.NumOperands == 0 {
+		return family{}, false
+	}
+	relative := r.Operands[0].Kind == isa.KindRel
+	switch name {
+	case "JMP":
+		if relative {
+			return own(jmpRelative), true
+		}
+		return own(jmpIndirect), true
+	case "CALL":
+		if relative {
+			return own(callRelative), true
+		}
+		return own(callIndirect), true
+	case "PUSH", "MOV", "POP":
+		return segmentMove(r, name)
+	}
+	return family{}, false
+}
+
+// segmentMove recognises MOV, PUSH and POP of segment registers and the
+// absolute-offset MOV. Loading a segment register has no semantics yet.
+func segmentMove(r *isa.Row, name string) (family, bool) {
+	for i := range r.Operands[:r.NumOperands] {
+		switch o := &r.Operands[i]; {
+		case o.Class == x86.ClassControl || o.Class == x86.ClassDebug:
+			return family{}, true
+		case o.Kind == isa.KindMoffs:
+			return own(movMoffs), true
+		case o.Class != x86.ClassSegment:
+		case o.Access&isa.Write != 0:
+			return family{}, true
+		case name == "PUSH":
+			return own(pushSegment), true
+		default:
+			return own(movFromSegment), true
+		}
+	}
+	return family{}, false
+}
+
+// plans is indexed by the row's ID.
+var plans = makePlans()
+
+func makePlans() []plan {
+	rows := isa.Rows()
+	out := make([]plan, len(rows)+1)
+	for i := range rows {
+		r := &rows[i]
+		out[r.ID] = makePlan(r)
+	}
+	return out
+}
+
+func makePlan(r *isa.Row) plan {
+	f := familyOf(r)
+	p := plan{
+		run: f.run, own: f.own, late: f.late, bitString: f.bitString && r.Operands[1].Kind == isa.KindReg,
+		implicitLock: r.Attr&isa.AttrImplicitLock != 0, partial: r.Partial, cpl0: r.Attr&isa.AttrCPL0 != 0,
+	}
+	if r.NumOperands > maxPlanned {
+		p.run = nil
+	}
+	if p.run == nil || r.Attr&isa.AttrNop != 0 {
+		return p
+	}
+	p.n = r.NumOperands
+	for i := range r.Operands[:p.n] {
+		p.ops[i] = makeOperand(&r.Operands[i], f)
+	}
+	if p.n > 0 {
+		p.size = r.Operands[0].Size
+		if r.Operands[0].Kind == isa.KindMem && p.size == 0 {
+			p.size = r.Operands[1].Size
+		}
+	}
+	return p
+}
+
+// makeOperand plans one operand. Registers are always read, which costs
+// less than asking; memory is read where the table says so.
+func makeOperand(o *isa.Operand, f family) operand {
+	p := operand{size: o.Size, reg: o.Reg, write: o.Access&isa.Write != 0}
+	switch o.Kind {
+	case isa.KindReg:
+		p.from = fromReg
+		if o.Class == x86.ClassSegment {
+			p.from = fromSegment
+		}
+	case isa.KindRM, isa.KindMem, isa.KindRMReg, isa.KindOpcode:
+		p.from = fromRM
+		p.load = o.Access&isa.Read != 0 && o.Size > 0 && o.Size <= 8 && !f.late && !readsItself(f, o)
+		if p.write {
+			p.intent = step.IntentModify
+		}
+	case isa.KindFixed:
+		p.from = fromFixed
+		switch o.Class {
+		case x86.ClassHigh:
+			p.from = fromHigh
+		case x86.ClassSegment:
+			p.from = fromFixedSegment
+		}
+	case isa.KindVVVV:
+		p.from = fromVVVV
+	case isa.KindImm:
+		p.from = fromImm
+	case isa.KindOne:
+		p.from = fromOne
+	case isa.KindMoffs:
+		p.from = fromMoffs
+	default:
+		p.from = fromElsewhere
+	}
+	return p
+}
+
+// readsItself says that the family reads its memory operand itself: one that
+// writes its results itself and has the operand for both.
+func readsItself(f family, o *isa.Operand) bool { return f.own && o.Access&isa.Write != 0 }
+
+// Implemented says whether a row has semantics.
+func Implemented(id isa.ID) bool { return int(id) < len(plans) && plans[id].run != nil }
+
+// PartialOf returns what may stand after a fault of the row.
+func PartialOf(id isa.ID) isa.Partial {
+	if int(id) >= len(plans) {
+		return isa.PartialNone
+	}
+	return plans[id].partial
+}

@@ -1,0 +1,181 @@
+package exec
+
+import (
+	"github.com/seed-4e121ece/ringfence/emulator/decode"
+	"github.com/seed-4e121ece/ringfence/emulator/step"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+)
+
+// String instructions do one iteration a step. Each starts with repeating,
+// ends with advance for the pointers it used and then with iterated.
+
+// repeated says that a REP, REPE or REPNE prefix is there.
+func (c *Context) repeated() bool {
+	return c.inst.Prefix&(decode.PrefixRep|decode.PrefixRepne) != 0
+}
+
+// repeating starts an iteration: it sets the element size, and returns false
+// if a REP has nothing to do.
+func (c *Context) repeating() bool {
+	size := c.inst.OpSize
+	if c.inst.Opcode&1 == 0 {
+		size = 1
+	}
+	c.setSize(size)
+	if !c.repeated() || c.counter() != 0 {
+		return true
+	}
+	c.nothingRepeated()
+	return false
+}
+
+// nothingRepeated is what a count of zero does to the registers with 32-bit
+// addresses in 64-bit mode: AMD's CPUs change nothing; Intel's clear the
+// upper half of RCX, and of the pointers of MOVS and STOS (seen on CPUs, and
+// so coded in KVM).
+func (c *Context) nothingRepeated() {
+	if c.State.Mode != x86.Long64 || c.inst.AddrSize != 4 || c.amd() {
+		return
+	}
+	c.setReg(x86.RCX, 4, 0)
+	switch c.inst.Opcode &^ 1 {
+	case 0xa4:
+		c.setReg(x86.RSI, 4, c.State.GPR[x86.RSI])
+		fallthrough
+	case 0xaa:
+		c.setReg(x86.RDI, 4, c.State.GPR[x86.RDI])
+	}
+}
+
+// pointer returns rSI or rDI, wrapped to the address size.
+func (c *Context) pointer(n uint8) uint64 {
+	return c.State.GPR[n] & masks[c.inst.AddrSize&15]
+}
+
+// advance moves a pointer by one element, in the direction of DF.
+func (c *Context) advance(n uint8) {
+	by := uint64(c.size)
+	if c.flags&x86.DF != 0 {
+		by = -by
+	}
+	c.setReg(n, c.inst.AddrSize, c.State.GPR[n]+by)
+}
+
+// iterated ends an iteration: it counts, and repeats while there is a count
+// left and more says so.
+func (c *Context) iterated(more bool) {
+	if !c.repeated() || c.outcome != step.Okay {
+		return
+	}
+	n := c.counter() - 1
+	c.setReg(x86.RCX, c.inst.AddrSize, n)
+	c.again = n != 0 && more
+}
+
+// compared says whether REPE or REPNE goes on after a comparison.
+func (c *Context) compared() bool {
+	equal := c.flags&x86.ZF != 0
+	return equal == (c.inst.Prefix&decode.PrefixRep != 0)
+}
+
+func movs(c *Context) {
+	if !c.repeating() {
+		return
+	}
+	v := c.load(c.dataSegment(), c.pointer(x86.RSI), c.size, step.IntentRead)
+	if c.outcome != step.Okay {
+		return
+	}
+	c.store(x86.ES, c.pointer(x86.RDI), c.size, v)
+	c.advance(x86.RSI)
+	c.advance(x86.RDI)
+	c.iterated(true)
+}
+
+func cmps(c *Context) {
+	if !c.repeating() {
+		return
+	}
+	a := c.load(c.dataSegment(), c.pointer(x86.RSI), c.size, step.IntentRead)
+	if c.outcome != step.Okay {
+		return
+	}
+	b := c.load(x86.ES, c.pointer(x86.RDI), c.size, step.IntentRead)
+	c.sub(a, b, 0)
+	c.advance(x86.RSI)
+	c.advance(x86.RDI)
+	c.iterated(c.compared())
+}
+
+func scas(c *Context) {
+	if !c.repeating() {
+		return
+	}
+	b := c.load(x86.ES, c.pointer(x86.RDI), c.size, step.IntentRead)
+	c.sub(c.State.GPR[x86.RAX]&c.mask, b, 0)
+	c.advance(x86.RDI)
+	c.iterated(c.compared())
+}
+
+func stos(c *Context) {
+	if !c.repeating() {
+		return
+	}
+	c.store(x86.ES, c.pointer(x86.RDI), c.size, c.State.GPR[x86.RAX])
+	c.advance(x86.RDI)
+	c.iterated(true)
+}
+
+func lods(c *Context) {
+	if !c.repeating() {
+		return
+	}
+	v := c.load(c.dataSegment(), c.pointer(x86.RSI), c.size, step.IntentRead)
+	c.setReg(x86.RAX, c.size, v)
+	c.advance(x86.RSI)
+	c.iterated(true)
+}
+
+// ins probes its destination before it reads the port, whose reading may have
+// effects.
+func ins(c *Context) {
+	if !c.portOperation(step.HookReadPort | step.HookWrite) {
+		return
+	}
+	a := c.access(x86.ES, c.pointer(x86.RDI), c.size, step.IntentWrite)
+	c.log(a)
+	if out := c.Bus.ProbeWrite(a, 0, &c.Fx.Event); out != step.Okay {
+		c.stop(out)
+		return
+	}
+	v := c.readPort()
+	if c.outcome != step.Okay {
+		return
+	}
+	c.stageWrite(a, v)
+	c.advance(x86.RDI)
+	c.iterated(true)
+}
+
+func outs(c *Context) {
+	if !c.portOperation(step.HookWritePort) {
+		return
+	}
+	v := c.load(c.dataSegment(), c.pointer(x86.RSI), c.size, step.IntentRead)
+	if c.outcome != step.Okay {
+		return
+	}
+	c.writePort(v)
+	c.advance(x86.RSI)
+	c.iterated(true)
+}
+
+// portOperation starts an iteration of INS or OUTS: elements of at most four
+// bytes, and the right to the port.
+func (c *Context) portOperation(hooks step.Hooks) bool {
+	if !c.repeating() {
+		return false
+	}
+	c.setSize(min(c.size, 4))
+	return c.portAllowed(uint16(c.State.GPR[x86.RDX])) && c.need(hooks)
+}

@@ -1,0 +1,147 @@
+package emulator
+
+import (
+	"fmt"
+
+	"github.com/seed-4e121ece/ringfence/emulator/decode"
+	"github.com/seed-4e121ece/ringfence/emulator/isa"
+	"github.com/seed-4e121ece/ringfence/emulator/step"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+)
+
+// CheckPromises checks what every step promises, whatever the instruction and
+// the Bus. state is the state before, out what Step returned. The error tells
+// the promise that is broken; it is nil for Effects of any correct Stepper.
+func CheckPromises(state *x86.State, fx *Effects, out Outcome) error {
+	if out != fx.Outcome {
+		return fmt.Errorf("step returned %v, effects say %v", out, fx.Outcome)
+	}
+	for _, check := range [...]func(*x86.State, *Effects) error{checkOutcome, checkStaged, checkAccesses, checkRIP} {
+		if err := check(state, fx); err != nil {
+			return fmt.Errorf("%v: %w", out, err)
+		}
+	}
+	return nil
+}
+
+// checkOutcome: no inside outcome escapes; an event is pending exactly with an
+// exception; retire flags only with okay.
+func checkOutcome(_ *x86.State, fx *Effects) error {
+	switch fx.Outcome {
+	case Okay, Unhandleable, Exception, Retry, Unimplemented:
+	default:
+		return fmt.Errorf("an inside outcome escapes")
+	}
+	if pending := fx.Event.Type != x86.EventNone; pending != (fx.Outcome == Exception) {
+		return fmt.Errorf("event %v: pending is for exceptions alone", fx.Event)
+	}
+	if fx.Retire != 0 && fx.Outcome != Okay {
+		return fmt.Errorf("retire flags %v without retirement", fx.Retire)
+	}
+	if fx.Again && fx.Outcome != Okay {
+		return fmt.Errorf("iterations left of an instruction that ended")
+	}
+	return nil
+}
+
+// checkStaged: what does not retire stages nothing, but for what its row
+// leaves behind after a fault.
+func checkStaged(_ *x86.State, fx *Effects) error {
+	if fx.NumOps > step.MaxOps || fx.NumAccesses > step.MaxAccesses || fx.NumWide > step.MaxWide {
+		return fmt.Errorf("%d operations, %d accesses, %d wide: over capacity", fx.NumOps, fx.NumAccesses, fx.NumWide)
+	}
+	if fx.Outcome == Okay {
+		if fx.Partial {
+			return fmt.Errorf("partial although it retired")
+		}
+		return nil
+	}
+	staged := fx.NumOps > 0 || fx.GPRDirty != 0 || fx.FlagsDirty || fx.FPUDirty != 0
+	if staged != fx.Partial {
+		return fmt.Errorf("effects are staged: %v; partial says %v", staged, fx.Partial)
+	}
+	if !fx.Partial {
+		return nil
+	}
+	if fx.Outcome != Exception && fx.Outcome != Retry {
+		return fmt.Errorf("partial effects")
+	}
+	if fx.Inst.Row == 0 || isa.Get(fx.Inst.Row).Partial == isa.PartialNone {
+		return fmt.Errorf("partial effects of an instruction that leaves none")
+	}
+	return nil
+}
+
+// checkAccesses: a memory operand is read once; what is to be written has been
+// read with write intent, or probed, in this step.
+func checkAccesses(_ *x86.State, fx *Effects) error {
+	log := fx.Accesses[:fx.NumAccesses]
+	for i := range log {
+		a := &log[i]
+		if a.Size == 0 || a.Size > 64 {
+			return fmt.Errorf("access %d of %d bytes: want 1 to 64", i, a.Size)
+		}
+		for j := range log[:i] {
+			if b := &log[j]; reads(a) && reads(b) && a.Segment == b.Segment && a.Offset == b.Offset && !twoSources(fx) {
+				return fmt.Errorf("%v:%#x is read twice", a.Segment, a.Offset)
+			}
+		}
+	}
+	for i := range fx.Ops[:fx.NumOps] {
+		op := &fx.Ops[i]
+		switch op.Kind {
+		case step.OpWrite, step.OpWriteWide, step.OpCompareExchange:
+			if !probed(log, &op.Access) {
+				return fmt.Errorf("operation %d writes %d bytes at %v:%#x, which was not probed", i, op.Access.Size, op.Access.Segment, op.Access.Offset)
+			}
+		}
+	}
+	return nil
+}
+
+func reads(a *step.Access) bool { return a.Intent == step.IntentRead || a.Intent == step.IntentModify }
+
+// twoSources says that the instruction has two sources in memory, which may
+// coincide: CMPS, and ENTER, whose final check may meet what it copied.
+func twoSources(fx *Effects) bool {
+	return fx.Inst.Map == isa.MapOne && (fx.Inst.Opcode|1 == 0xa7 || fx.Inst.Opcode == 0xc8)
+}
+
+func probed(log []step.Access, w *step.Access) bool {
+	for i := range log {
+		a := &log[i]
+		if (a.Intent == step.IntentModify || a.Intent == step.IntentWrite) &&
+			a.Segment == w.Segment && a.Offset == w.Offset && a.Size >= w.Size {
+			return true
+		}
+	}
+	return false
+}
+
+// checkRIP: only a branch goes elsewhere than to the next instruction, and
+// only a repeated instruction stays.
+func checkRIP(state *x86.State, fx *Effects) error {
+	if fx.Outcome != Okay {
+		return nil
+	}
+	if n := fx.Inst.Length; n == 0 || n > decode.MaxLength {
+		return fmt.Errorf("length %d: want 1 to %d", n, decode.MaxLength)
+	}
+	if fx.Again {
+		if fx.Inst.Prefix&(decode.PrefixRep|decode.PrefixRepne) == 0 || fx.RIP != state.RIP {
+			return fmt.Errorf("rip %#x with iterations left: want a repeated instruction at %#x", fx.RIP, state.RIP)
+		}
+		return nil
+	}
+	if isa.Get(fx.Inst.Row).Attr&(isa.AttrBranch|isa.AttrFar) != 0 {
+		return nil
+	}
+	want := state.RIP + uint64(fx.Inst.Length)
+	if state.Mode != x86.Long64 {
+		want &= 0xffffffff
+	}
+	if fx.RIP != want {
+		return fmt.Errorf("rip %#x: want %#x, the next instruction", fx.RIP, want)
+	}
+	return nil
+}
