@@ -23,7 +23,9 @@ func (g *Generator) Fill(c *oracle.Case, patch bool) {
 	c.Layout = oracle.DefaultLayout
 	c.Steps = 1
 	in := &g.inst
-	decode.Decode(in, c.CodeBytes(), x86.Long64, g.profile)
+	if decode.Decode(in, c.CodeBytes(), x86.Long64, g.profile) == decode.Truncated {
+		g.complete(c, in)
+	}
 	s := steering{Rand: r, c: c, in: in, patch: patch, info: &infos[in.Row]}
 	s.registers()
 	s.bases()
@@ -40,6 +42,21 @@ func (g *Generator) Fill(c *oracle.Case, patch bool) {
 		c.Code[i] = 0
 	}
 }
+
+// complete makes a cut instruction whole with the bytes that would follow it
+// in the code pages, so that it can be steered.
+func (g *Generator) complete(c *oracle.Case, in *decode.Inst) {
+	code := c.Code
+	for i := int(c.CodeLen); i < decode.MaxLength; i++ {
+		code[i] = codeFill
+	}
+	if decode.Decode(in, code[:decode.MaxLength], x86.Long64, g.profile); in.Valid() {
+		c.Code, c.CodeLen = code, in.Length
+	}
+}
+
+// codeFill is the fill of the code pages: INT3.
+const codeFill = 0xcc
 
 // steering is the work on one case.
 type steering struct {
