@@ -5,13 +5,223 @@ package isa
 // The mnemonics, by the names of the manual.
 const (
 	MnemonicNone Mnemonic = iota
+	AAA
+	AAD
+	AAM
+	AAS
 	ADC
+	ADCX
 	ADD
+	ADOX
 	AND
+	ANDN
+	ARPL
+	BEXTR
+	BLSI
+	BLSMSK
+	BLSR
+	BOUND
+	BSF
+	BSR
+	BSWAP
+	BT
+	BTC
+	BTR
+	BTS
+	BZHI
+	CALL
+	CBW
+	CDQ
+	CDQE
+	CLC
+	CLD
+	CLDEMOTE
+	CMC
+	CMOVA
+	CMOVAE
+	CMOVB
+	CMOVBE
+	CMOVE
+	CMOVG
+	CMOVGE
+	CMOVL
+	CMOVLE
+	CMOVNE
+	CMOVNO
+	CMOVNP
+	CMOVNS
+	CMOVO
+	CMOVP
+	CMOVS
 	CMP
+	CMPSB
+	CMPSD
+	CMPSQ
+	CMPSW
+	CMPXCHG
+	CMPXCHG16B
+	CMPXCHG8B
+	CQO
+	CRC32
+	CWD
+	CWDE
+	DAA
+	DAS
+	DEC
+	DIV
+	ENDBR32
+	ENDBR64
+	ENTER
+	IDIV
+	IMUL
+	IN
+	INC
+	INSB
+	INSD
+	INSW
+	INT
+	INT1
+	INT3
+	INTO
+	JA
+	JAE
+	JB
+	JBE
+	JCXZ
+	JE
+	JECXZ
+	JG
+	JGE
+	JL
+	JLE
+	JMP
+	JNE
+	JNO
+	JNP
+	JNS
+	JO
+	JP
+	JRCXZ
+	JS
+	LAHF
+	LDS
+	LEA
+	LEAVE
+	LES
+	LFS
+	LGS
+	LODSB
+	LODSD
+	LODSQ
+	LODSW
+	LOOP
+	LOOPE
+	LOOPNE
+	LSS
+	LZCNT
+	MOV
+	MOVBE
+	MOVDIR64B
+	MOVDIRI
+	MOVNTI
+	MOVSB
+	MOVSD
+	MOVSQ
+	MOVSW
+	MOVSX
+	MOVSXD
+	MOVZX
+	MUL
+	MULX
+	NEG
+	NOP
+	NOT
 	OR
+	OUT
+	OUTSB
+	OUTSD
+	OUTSW
+	PAUSE
+	PDEP
+	PEXT
+	POP
+	POPA
+	POPAD
+	POPCNT
+	POPF
+	POPFD
+	POPFQ
+	PREFETCH
+	PREFETCHNTA
+	PREFETCHT0
+	PREFETCHT1
+	PREFETCHT2
+	PREFETCHW
+	PREFETCHWT1
+	PUSH
+	PUSHA
+	PUSHAD
+	PUSHF
+	PUSHFD
+	PUSHFQ
+	RCL
+	RCR
+	RDRAND
+	RDSEED
+	RDSSPD
+	RDSSPQ
+	RET
+	RETF
+	ROL
+	ROR
+	RORX
+	SAHF
+	SAL
+	SALC
+	SAR
+	SARX
 	SBB
+	SCASB
+	SCASD
+	SCASQ
+	SCASW
+	SETA
+	SETAE
+	SETB
+	SETBE
+	SETE
+	SETG
+	SETGE
+	SETL
+	SETLE
+	SETNE
+	SETNO
+	SETNP
+	SETNS
+	SETO
+	SETP
+	SETS
+	SHL
+	SHLD
+	SHLX
+	SHR
+	SHRD
+	SHRX
+	STC
+	STD
+	STOSB
+	STOSD
+	STOSQ
+	STOSW
 	SUB
+	TEST
+	TZCNT
+	UD0
+	UD1
+	UD2
+	XADD
+	XCHG
+	XLATB
 	XOR
 	// NumMnemonics is the number of mnemonics, MnemonicNone included.
 	NumMnemonics
@@ -20,12 +230,222 @@ const (
 func init() { mnemonicNames = mnemonicTable[:] }
 
 var mnemonicTable = [NumMnemonics]string{
-	ADC: "ADC",
-	ADD: "ADD",
-	AND: "AND",
-	CMP: "CMP",
-	OR:  "OR",
-	SBB: "SBB",
-	SUB: "SUB",
-	XOR: "XOR",
+	AAA:         "AAA",
+	AAD:         "AAD",
+	AAM:         "AAM",
+	AAS:         "AAS",
+	ADC:         "ADC",
+	ADCX:        "ADCX",
+	ADD:         "ADD",
+	ADOX:        "ADOX",
+	AND:         "AND",
+	ANDN:        "ANDN",
+	ARPL:        "ARPL",
+	BEXTR:       "BEXTR",
+	BLSI:        "BLSI",
+	BLSMSK:      "BLSMSK",
+	BLSR:        "BLSR",
+	BOUND:       "BOUND",
+	BSF:         "BSF",
+	BSR:         "BSR",
+	BSWAP:       "BSWAP",
+	BT:          "BT",
+	BTC:         "BTC",
+	BTR:         "BTR",
+	BTS:         "BTS",
+	BZHI:        "BZHI",
+	CALL:        "CALL",
+	CBW:         "CBW",
+	CDQ:         "CDQ",
+	CDQE:        "CDQE",
+	CLC:         "CLC",
+	CLD:         "CLD",
+	CLDEMOTE:    "CLDEMOTE",
+	CMC:         "CMC",
+	CMOVA:       "CMOVA",
+	CMOVAE:      "CMOVAE",
+	CMOVB:       "CMOVB",
+	CMOVBE:      "CMOVBE",
+	CMOVE:       "CMOVE",
+	CMOVG:       "CMOVG",
+	CMOVGE:      "CMOVGE",
+	CMOVL:       "CMOVL",
+	CMOVLE:      "CMOVLE",
+	CMOVNE:      "CMOVNE",
+	CMOVNO:      "CMOVNO",
+	CMOVNP:      "CMOVNP",
+	CMOVNS:      "CMOVNS",
+	CMOVO:       "CMOVO",
+	CMOVP:       "CMOVP",
+	CMOVS:       "CMOVS",
+	CMP:         "CMP",
+	CMPSB:       "CMPSB",
+	CMPSD:       "CMPSD",
+	CMPSQ:       "CMPSQ",
+	CMPSW:       "CMPSW",
+	CMPXCHG:     "CMPXCHG",
+	CMPXCHG16B:  "CMPXCHG16B",
+	CMPXCHG8B:   "CMPXCHG8B",
+	CQO:         "CQO",
+	CRC32:       "CRC32",
+	CWD:         "CWD",
+	CWDE:        "CWDE",
+	DAA:         "DAA",
+	DAS:         "DAS",
+	DEC:         "DEC",
+	DIV:         "DIV",
+	ENDBR32:     "ENDBR32",
+	ENDBR64:     "ENDBR64",
+	ENTER:       "ENTER",
+	IDIV:        "IDIV",
+	IMUL:        "IMUL",
+	IN:          "IN",
+	INC:         "INC",
+	INSB:        "INSB",
+	INSD:        "INSD",
+	INSW:        "INSW",
+	INT:         "INT",
+	INT1:        "INT1",
+	INT3:        "INT3",
+	INTO:        "INTO",
+	JA:          "JA",
+	JAE:         "JAE",
+	JB:          "JB",
+	JBE:         "JBE",
+	JCXZ:        "JCXZ",
+	JE:          "JE",
+	JECXZ:       "JECXZ",
+	JG:          "JG",
+	JGE:         "JGE",
+	JL:          "JL",
+	JLE:         "JLE",
+	JMP:         "JMP",
+	JNE:         "JNE",
+	JNO:         "JNO",
+	JNP:         "JNP",
+	JNS:         "JNS",
+	JO:          "JO",
+	JP:          "JP",
+	JRCXZ:       "JRCXZ",
+	JS:          "JS",
+	LAHF:        "LAHF",
+	LDS:         "LDS",
+	LEA:         "LEA",
+	LEAVE:       "LEAVE",
+	LES:         "LES",
+	LFS:         "LFS",
+	LGS:         "LGS",
+	LODSB:       "LODSB",
+	LODSD:       "LODSD",
+	LODSQ:       "LODSQ",
+	LODSW:       "LODSW",
+	LOOP:        "LOOP",
+	LOOPE:       "LOOPE",
+	LOOPNE:      "LOOPNE",
+	LSS:         "LSS",
+	LZCNT:       "LZCNT",
+	MOV:         "MOV",
+	MOVBE:       "MOVBE",
+	MOVDIR64B:   "MOVDIR64B",
+	MOVDIRI:     "MOVDIRI",
+	MOVNTI:      "MOVNTI",
+	MOVSB:       "MOVSB",
+	MOVSD:       "MOVSD",
+	MOVSQ:       "MOVSQ",
+	MOVSW:       "MOVSW",
+	MOVSX:       "MOVSX",
+	MOVSXD:      "MOVSXD",
+	MOVZX:       "MOVZX",
+	MUL:         "MUL",
+	MULX:        "MULX",
+	NEG:         "NEG",
+	NOP:         "NOP",
+	NOT:         "NOT",
+	OR:          "OR",
+	OUT:         "OUT",
+	OUTSB:       "OUTSB",
+	OUTSD:       "OUTSD",
+	OUTSW:       "OUTSW",
+	PAUSE:       "PAUSE",
+	PDEP:        "PDEP",
+	PEXT:        "PEXT",
+	POP:         "POP",
+	POPA:        "POPA",
+	POPAD:       "POPAD",
+	POPCNT:      "POPCNT",
+	POPF:        "POPF",
+	POPFD:       "POPFD",
+	POPFQ:       "POPFQ",
+	PREFETCH:    "PREFETCH",
+	PREFETCHNTA: "PREFETCHNTA",
+	PREFETCHT0:  "PREFETCHT0",
+	PREFETCHT1:  "PREFETCHT1",
+	PREFETCHT2:  "PREFETCHT2",
+	PREFETCHW:   "PREFETCHW",
+	PREFETCHWT1: "PREFETCHWT1",
+	PUSH:        "PUSH",
+	PUSHA:       "PUSHA",
+	PUSHAD:      "PUSHAD",
+	PUSHF:       "PUSHF",
+	PUSHFD:      "PUSHFD",
+	PUSHFQ:      "PUSHFQ",
+	RCL:         "RCL",
+	RCR:         "RCR",
+	RDRAND:      "RDRAND",
+	RDSEED:      "RDSEED",
+	RDSSPD:      "RDSSPD",
+	RDSSPQ:      "RDSSPQ",
+	RET:         "RET",
+	RETF:        "RETF",
+	ROL:         "ROL",
+	ROR:         "ROR",
+	RORX:        "RORX",
+	SAHF:        "SAHF",
+	SAL:         "SAL",
+	SALC:        "SALC",
+	SAR:         "SAR",
+	SARX:        "SARX",
+	SBB:         "SBB",
+	SCASB:       "SCASB",
+	SCASD:       "SCASD",
+	SCASQ:       "SCASQ",
+	SCASW:       "SCASW",
+	SETA:        "SETA",
+	SETAE:       "SETAE",
+	SETB:        "SETB",
+	SETBE:       "SETBE",
+	SETE:        "SETE",
+	SETG:        "SETG",
+	SETGE:       "SETGE",
+	SETL:        "SETL",
+	SETLE:       "SETLE",
+	SETNE:       "SETNE",
+	SETNO:       "SETNO",
+	SETNP:       "SETNP",
+	SETNS:       "SETNS",
+	SETO:        "SETO",
+	SETP:        "SETP",
+	SETS:        "SETS",
+	SHL:         "SHL",
+	SHLD:        "SHLD",
+	SHLX:        "SHLX",
+	SHR:         "SHR",
+	SHRD:        "SHRD",
+	SHRX:        "SHRX",
+	STC:         "STC",
+	STD:         "STD",
+	STOSB:       "STOSB",
+	STOSD:       "STOSD",
+	STOSQ:       "STOSQ",
+	STOSW:       "STOSW",
+	SUB:         "SUB",
+	TEST:        "TEST",
+	TZCNT:       "TZCNT",
+	UD0:         "UD0",
+	UD1:         "UD1",
+	UD2:         "UD2",
+	XADD:        "XADD",
+	XCHG:        "XCHG",
+	XLATB:       "XLATB",
+	XOR:         "XOR",
 }

@@ -186,7 +186,7 @@ func (r *row) specificity() int {
 	e := &r.enc
 	n := 0
 	for _, restricted := range []bool{
-		e.opSize != 0, e.addrSize != 0, e.reg >= 0, e.rm >= 0, e.mod != 0, e.rexB != 0, e.l != 0, e.w != 0,
+		e.opSize != 0, e.addrSize != 0, e.reg >= 0, e.rm >= 0, e.mod != 0, e.rexB != 0, e.l != 0, e.isVEX && e.w != 0,
 		!e.opcodeReg,
 	} {
 		if restricted {
@@ -207,7 +207,24 @@ func (r *row) matchesModRM(b int) bool {
 	if e.reg >= 0 && b>>3&7 != e.reg || e.rm >= 0 && b&7 != e.rm {
 		return false
 	}
+	for _, o := range r.operands {
+		if o.kind == "KindReg" && !registerExists(o, b>>3&7) {
+			return false
+		}
+	}
 	return r.has("mod-ignored") || e.mod == 0 || (b >= 0xc0) == (e.mod == 2)
+}
+
+// registerExists says whether ModRM.reg names a register that there is. CS
+// cannot be loaded; CR1 and CR5 to CR7 do not exist (SDM vol. 2, MOV).
+func registerExists(o operand, reg int) bool {
+	switch o.class {
+	case "ClassSegment":
+		return reg < 6 && (reg != 1 || o.access == "Read")
+	case "ClassControl":
+		return reg == 0 || reg == 2 || reg == 3 || reg == 4
+	}
+	return true
 }
 
 // matchesContext says whether the context selects the row; anyMode leaves the
