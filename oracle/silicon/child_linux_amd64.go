@@ -1,0 +1,260 @@
+package silicon
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"github.com/seed-4e121ece/ringfence/internal/shm"
+	"github.com/seed-4e121ece/ringfence/internal/spawn"
+)
+
+const (
+	maxSlots  = 128     // cases in flight; a power of two
+	ringLimit = 4 << 20 // bytes, for layouts with large windows
+	startTime = 10 * time.Second
+	// stuckTime is how long a child may go without an answer before it is
+	// killed. Its own timer counts CPU time and is much faster; this one has to
+	// allow for a machine that is busy elsewhere.
+	stuckTime = 10 * time.Second
+	sliceTime = 50 * time.Millisecond
+)
+
+// child is one runner process with its memory. It dies and is replaced; a child
+// is used by one goroutine at a time.
+type child struct {
+	g        *geometry
+	base     uint64
+	canary   uint64
+	slots    int
+	slotSize int
+	pad      [padSize]byte
+	ring     *shm.Memory
+	pages    *shm.Memory
+	proc     *spawn.Process
+	dead     *atomic.Bool
+	req      *atomic.Uint32
+	done     *atomic.Uint32
+	ack      *atomic.Uint32
+	sent     uint32 // cases submitted, as in header.req
+	cpu      int
+}
+
+// newChild starts a child for a layout on a CPU (-1: any).
+func newChild(g *geometry, cpu int) (_ *child, err error) {
+	c := &child{g: g, cpu: cpu, slots: maxSlots, dead: new(atomic.Bool)}
+	c.slotSize = windowsIn + 2*g.winSize
+	for c.slots > 1 && c.slots*c.slotSize > ringLimit {
+		c.slots /= 2
+	}
+	defer func() {
+		if err != nil {
+			c.close()
+		}
+	}()
+	if c.ring, err = shm.New("silicon-ring", ringHeader+c.slots*c.slotSize); err != nil {
+		return nil, fmt.Errorf("silicon: %w", err)
+	}
+	if c.pages, err = shm.New("silicon-pages", g.bytes); err != nil {
+		return nil, fmt.Errorf("silicon: %w", err)
+	}
+	h := c.header()
+	c.req = (*atomic.Uint32)(unsafe.Pointer(&h.req))
+	c.done = (*atomic.Uint32)(unsafe.Pointer(&h.done))
+	c.ack = (*atomic.Uint32)(unsafe.Pointer(&h.ack))
+	c.done.Store(notReady)
+	c.fill()
+	if err = c.place(); err != nil {
+		return nil, err
+	}
+	img, err := buildImage(g, c.base, c.canary, c.slots, c.slotSize)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.start(img)
+}
+
+// fill writes the fill into the pages and the margins of the windows, where it
+// stays: the child puts it back after each case.
+func (c *child) fill() {
+	data := c.pages.Bytes()
+	for _, r := range c.g.runs {
+		part := data[r.file : r.file+(r.end-r.addr)]
+		for i := range part {
+			part[i] = r.fill
+		}
+	}
+	for s := range c.slots {
+		in := c.windows(s, windowsIn)
+		for _, m := range c.g.margins {
+			for i := range m.length {
+				in[m.offset+i] = m.fill
+			}
+		}
+	}
+}
+
+// place chooses where the child's own memory lies: a random multiple of 4 GiB
+// with nothing of the layout within 4 GiB; and a random canary.
+func (c *child) place() error {
+	var seed [16]byte
+	for range 1000 {
+		if _, err := rand.Read(seed[:]); err != nil {
+			return fmt.Errorf("silicon: random base: %w", err)
+		}
+		const low, high = 0x100, 0x7e00 // in units of 4 GiB, clear of the kernel's own mappings
+		n := binary.LittleEndian.Uint64(seed[:8])
+		c.base = (low + n%(high-low)) << 32
+		c.canary = binary.LittleEndian.Uint64(seed[8:])
+		free := true
+		for _, r := range c.g.runs {
+			if !c.clear(r.addr) || !c.clear(r.end-1) {
+				free = false
+			}
+		}
+		if free {
+			c.makePad()
+			return nil
+		}
+	}
+	return errors.New("silicon: no room for the runner beside the pages of the layout")
+}
+
+// clear says that an address is more than 4 GiB away from the child's own
+// memory.
+func (c *child) clear(addr uint64) bool {
+	return addr-(c.base-spanSize) >= 3*spanSize
+}
+
+func (c *child) makePad() {
+	rax := c.base + offPrivate + uint64(unsafe.Offsetof(private{}.rax))
+	p := append(c.pad[:0], 0x48, 0xa3) // MOV [moffs64], RAX
+	p = binary.LittleEndian.AppendUint64(p, rax)
+	p = append(p, 0x48, 0xb8) // MOV RAX, imm64
+	p = binary.LittleEndian.AppendUint64(p, c.base+offLand)
+	_ = append(p, 0xff, 0xe0) // JMP RAX
+}
+
+func (c *child) start(img *image) error {
+	exe, err := spawn.NewImage("silicon", img.elf)
+	if err != nil {
+		return fmt.Errorf("silicon: %w", err)
+	}
+	defer exe.Close()
+	files := make([]*os.File, 5)
+	for i, m := range map[int]*shm.Memory{fdRing: c.ring, fdPages: c.pages} {
+		// os.File takes the descriptor over, so it gets one of its own.
+		fd, err := syscall.Dup(m.FD())
+		if err != nil {
+			return fmt.Errorf("silicon: dup: %w", err)
+		}
+		syscall.CloseOnExec(fd)
+		files[i] = os.NewFile(uintptr(fd), "memfd")
+		defer files[i].Close()
+	}
+	// The watcher may outlast this child's memory by a moment: it only touches
+	// the flag.
+	dead := c.dead
+	if c.proc, err = exe.Start("ringfence-silicon", files, func() { dead.Store(true) }); err != nil {
+		return fmt.Errorf("silicon: %w", err)
+	}
+	if c.cpu >= 0 {
+		if err := spawn.Pin(c.proc.Pid(), c.cpu); err != nil && !c.proc.Exited() {
+			return fmt.Errorf("silicon: %w", err)
+		}
+	}
+	deadline := time.Now().Add(startTime)
+	for c.done.Load() != 0 {
+		if c.dead.Load() {
+			return c.startFailure(img)
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("silicon: the runner was not ready within %v", startTime)
+		}
+		if err := shm.Wait(c.done, notReady, time.Millisecond); err != nil {
+			return fmt.Errorf("silicon: %w", err)
+		}
+	}
+	return nil
+}
+
+// startFailure says which of the setup calls was refused.
+func (c *child) startFailure(img *image) error {
+	h := c.header()
+	if step := h.failStep; step > 0 && step <= uint64(len(img.steps)) {
+		return fmt.Errorf("silicon: the runner's %s was refused: %w", img.steps[step-1], syscall.Errno(-h.failErrno))
+	}
+	return fmt.Errorf("silicon: the runner ended before it was ready: %v, signal %d at %#x of its text", c.proc.State(), h.failSigno, h.failRIP)
+}
+
+func (c *child) header() *header { return (*header)(c.ring.At(0)) }
+
+// slot returns the place of the n-th case submitted, counted as header.req.
+func (c *child) slot(n uint32) *slot {
+	return (*slot)(c.ring.At(uintptr(ringHeader + int(n&uint32(c.slots-1))*c.slotSize)))
+}
+
+// windows returns the windows of a slot: those that go in (windowsIn) or come
+// out (windowsIn + winSize).
+func (c *child) windows(n, from int) []byte {
+	at := ringHeader + (n&(c.slots-1))*c.slotSize + from
+	return c.ring.Bytes()[at : at+c.g.winSize]
+}
+
+// submit hands n more cases to the child, which have been written into their
+// slots, and waits until it has answered them or cannot. It returns how many
+// have been answered, and whether the child was found stuck.
+func (c *child) submit(n int) (answered int, stuck bool, err error) {
+	first := c.sent
+	c.sent += uint32(n)
+	c.req.Store(c.sent)
+	if err := shm.Wake(c.req, 1); err != nil {
+		return 0, false, err
+	}
+	progress, since := first, time.Time{}
+	for {
+		done := c.done.Load()
+		if done == c.sent {
+			return n, false, nil
+		}
+		if c.dead.Load() {
+			return c.acked(first, n), false, nil
+		}
+		if err := shm.Wait(c.done, done, sliceTime); err != nil {
+			return 0, false, err
+		}
+		if c.done.Load() != done {
+			continue
+		}
+		switch ack := c.ack.Load(); {
+		case ack != progress || since.IsZero():
+			progress, since = ack, time.Now()
+		case time.Since(since) > stuckTime:
+			c.proc.Kill()
+			return c.acked(first, n), true, nil
+		}
+	}
+}
+
+// acked returns how many of the last n cases the child says it has answered;
+// what it says is not believed beyond n.
+func (c *child) acked(first uint32, n int) int {
+	got := int(int32(c.ack.Load() - first))
+	return max(0, min(got, n))
+}
+
+// close ends the process and gives the memory back.
+func (c *child) close() {
+	if c.proc != nil {
+		c.proc.Kill()
+		c.proc = nil
+	}
+	c.ring.Close()
+	c.pages.Close()
+}

@@ -1,0 +1,366 @@
+package silicon
+
+import (
+	"fmt"
+	"runtime"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+	"github.com/seed-4e121ece/ringfence/internal/spawn"
+	"github.com/seed-4e121ece/ringfence/oracle"
+)
+
+// maxChildren is how many layouts an executor keeps a child for.
+const maxChildren = 4
+
+// Executor runs cases on the CPU. It is used by one goroutine at a time; several
+// executors run side by side, each with children of its own, one CPU each.
+//
+// While Run is at work the calling goroutine is on one thread, and that thread
+// on one CPU together with the child: the two take turns, and the cases stay in
+// that CPU's cache.
+type Executor struct {
+	stop     Stop
+	cpu      int
+	mask     unix.CPUSet // where the caller's threads may run
+	children []*child    // most recently used first
+	pending  [maxSlots]plan
+	index    [maxSlots]int // of the case that each slot in flight holds
+	seq      uint64
+	retried  int // index in this Run of the case that was tried again, -1 none
+	respawns int
+}
+
+// Option changes how an Executor works.
+type Option func(*Executor)
+
+// WithStop makes every case end by one stop, where that is possible: to compare
+// the stops with one another. The result of StopTrap shows its limits (see
+// Stop).
+func WithStop(s Stop) Option { return func(e *Executor) { e.stop = s } }
+
+// WithCPU chooses the CPU; the default is another one for each executor.
+func WithCPU(cpu int) Option { return func(e *Executor) { e.cpu = cpu } }
+
+var nextCPU atomic.Uint32
+
+// New starts the CPU as an executor, with a child for the default layout. The
+// error names what this machine refuses.
+func New(options ...Option) (*Executor, error) {
+	if err := available(); err != nil {
+		return nil, err
+	}
+	e := &Executor{cpu: -1}
+	if err := unix.SchedGetaffinity(0, &e.mask); err != nil {
+		return nil, fmt.Errorf("silicon: sched_getaffinity: %w", err)
+	}
+	for _, o := range options {
+		o(e)
+	}
+	if e.cpu < 0 {
+		cpus, err := spawn.Affinity()
+		if err != nil || len(cpus) == 0 {
+			return nil, fmt.Errorf("silicon: no CPU to run on: %w", err)
+		}
+		e.cpu = cpus[int(nextCPU.Add(1)-1)%len(cpus)]
+	}
+	if _, err := e.child(oracle.DefaultLayout); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Name is "silicon".
+func (e *Executor) Name() string { return "silicon" }
+
+// Respawns is how many children had to be replaced so far.
+func (e *Executor) Respawns() int { return e.respawns }
+
+// Close ends the children.
+func (e *Executor) Close() error {
+	for _, c := range e.children {
+		c.close()
+	}
+	e.children = nil
+	return nil
+}
+
+// child returns the child for a layout, starting one if there is none.
+func (e *Executor) child(l *oracle.Layout) (*child, error) {
+	for i, c := range e.children {
+		if c.g.layout == l {
+			copy(e.children[1:i+1], e.children[:i])
+			e.children[0] = c
+			return c, nil
+		}
+	}
+	g, err := newGeometry(l)
+	if err != nil {
+		return nil, err
+	}
+	c, err := newChild(g, e.cpu)
+	if err != nil {
+		return nil, err
+	}
+	if len(e.children) == maxChildren {
+		e.children[maxChildren-1].close()
+		e.children = e.children[:maxChildren-1]
+	}
+	e.children = append(e.children, nil)
+	copy(e.children[1:], e.children)
+	e.children[0] = c
+	return c, nil
+}
+
+// replace starts another child in the place of the first, which is finished.
+func (e *Executor) replace() (*child, error) {
+	old := e.children[0]
+	old.close()
+	e.children = append(e.children[:0], e.children[1:]...)
+	e.respawns++
+	return e.child(old.g.layout)
+}
+
+// Run answers every case. An error means that no child could be started; what
+// cannot be said about a single case is its result's Ending.
+func (e *Executor) Run(cases []oracle.Case, results []oracle.Result) error {
+	if len(cases) != len(results) {
+		return fmt.Errorf("silicon: %d cases but %d results", len(cases), len(results))
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := spawn.Pin(0, e.cpu); err != nil {
+		return fmt.Errorf("silicon: %w", err)
+	}
+	defer unix.SchedSetaffinity(0, &e.mask)
+
+	e.retried = -1
+	for next := 0; next < len(cases); {
+		l := cases[next].Layout
+		if l == nil {
+			reject(&cases[next], &results[next], "layout: none given")
+			next++
+			continue
+		}
+		c, err := e.child(l)
+		if err != nil {
+			if l == oracle.DefaultLayout {
+				return err
+			}
+			reject(&cases[next], &results[next], err.Error())
+			next++
+			continue
+		}
+		if next, err = e.batch(c, cases, results, next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// batch packs cases of one layout from index next on, runs them and reads the
+// answers; it returns the index of the first that is not answered.
+func (e *Executor) batch(c *child, cases []oracle.Case, results []oracle.Result, next int) (int, error) {
+	layout := cases[next].Layout
+	n := 0
+	for ; next < len(cases) && n < c.slots && cases[next].Layout == layout; next++ {
+		cs, r := &cases[next], &results[next]
+		prepare(cs, r)
+		near, why := e.pack(c, n, cs, r)
+		if near {
+			// A register points at the runner: another child lies elsewhere.
+			// First let the cases before it be answered.
+			if n > 0 {
+				break
+			}
+			_, err := e.replace()
+			return next, err
+		}
+		if why != "" {
+			reject(cs, r, why)
+			continue
+		}
+		if r.Ending == oracle.Quarantined {
+			continue
+		}
+		e.index[n] = next
+		n++
+	}
+	if n == 0 {
+		return next, nil
+	}
+	first := c.sent
+	answered, stuck, err := c.submit(n)
+	if err != nil {
+		return next, fmt.Errorf("silicon: %w", err)
+	}
+	for i := range answered {
+		want := e.seq - uint64(n-1-i) // pack numbers the cases of a batch one by one
+		if !e.collect(c, first+uint32(i), want, &e.pending[i], &cases[e.index[i]], &results[e.index[i]]) {
+			answered = i
+			break
+		}
+	}
+	if answered == n {
+		return next, nil
+	}
+	return e.lost(results, e.index[answered], stuck)
+}
+
+// lost deals with the case that a child has not answered properly: it is tried
+// once more in a new child, for a child may be killed from outside; the second
+// time it is to blame.
+func (e *Executor) lost(results []oracle.Result, index int, stuck bool) (int, error) {
+	next := index
+	switch r := &results[index]; {
+	case stuck:
+		r.Ending, r.Note = oracle.RanAway, "the runner made no progress and was killed"
+		next++
+	case e.retried == index:
+		r.Ending, r.Note = oracle.Died, "the runner died or broke its protocol, twice"
+		next++
+	default:
+		e.retried = index
+	}
+	_, err := e.replace()
+	return next, err
+}
+
+// prepare gives a result the fields that do not depend on the run.
+func prepare(c *oracle.Case, r *oracle.Result) {
+	if n := c.Layout.WindowBytes(); len(r.Memory) != n {
+		r.Memory = make([]byte, n)
+	}
+	r.Ending, r.Note, r.Promise = oracle.Ended, "", ""
+	r.Retire, r.Accesses, r.Partial = 0, nil, false
+	r.Unknown = oracle.FieldRetire | oracle.FieldAccesses | oracle.FieldPromise
+	r.NumStray = 0
+}
+
+// reject answers a case that cannot be run.
+func reject(c *oracle.Case, r *oracle.Result, why string) {
+	r.Ending, r.Note = oracle.Unsupported, why
+	r.State = c.State
+	r.FSBase, r.GSBase = c.FSBase, c.GSBase
+}
+
+// pack writes a case into the n-th slot from the next on. near says that a
+// register points at the child's own memory; why names an unsupported field.
+func (e *Executor) pack(c *child, n int, cs *oracle.Case, r *oracle.Result) (near bool, why string) {
+	if why = unsupported(cs); why != "" {
+		return false, why
+	}
+	if !canonical(cs.FSBase) || !canonical(cs.GSBase) {
+		return false, "fsbase, gsbase: not canonical"
+	}
+	number := c.sent + uint32(n)
+	s := c.slot(number)
+	p := &e.pending[n]
+	if why = c.g.compose(p, cs, e.stop, &c.pad, &s.code); why != "" {
+		return false, why
+	}
+	if why := quarantined(&p.sh); why != "" {
+		reject(cs, r, why)
+		r.Ending = oracle.Quarantined
+		return false, ""
+	}
+	for _, v := range cs.State.GPR {
+		near = near || !c.clear(v)
+	}
+	if near || !c.clear(cs.FSBase) || !c.clear(cs.GSBase) {
+		return true, ""
+	}
+	run := &c.g.runs[p.run]
+	s.gpr = cs.State.GPR
+	s.rip = cs.State.RIP
+	s.rflags = cs.State.RFLAGS
+	s.fsBase, s.gsBase = cs.FSBase, cs.GSBase
+	s.codeDst = c.base + offAlias + run.file + (p.blockAt - run.addr)
+	s.codeFill = uint64(run.fill) * 0x0101010101010101
+	s.mode = mode(p)
+	s.sel = selectors(&cs.State)
+	if s.sel != 0 {
+		s.mode |= modeSelectors
+	}
+	if p.stop == StopTrap {
+		s.rflags |= uint64(x86.TF)
+	}
+	e.seq++
+	s.seq = e.seq
+	s.landRIP = p.next
+	in := c.windows(int(number&uint32(c.slots-1)), windowsIn)
+	m := 0
+	for i := range c.g.pieces {
+		w := &c.g.pieces[i]
+		m += copy(in[w.offset:w.offset+w.length], cs.Memory[m:])
+	}
+	return false, ""
+}
+
+func mode(p *plan) uint64 {
+	m := uint64(0)
+	if p.stop == StopTrap {
+		m |= modeTrap
+	}
+	if p.sh.needsFPU() {
+		m |= modeFPU
+	}
+	return m
+}
+
+// selectors packs DS, ES, FS and GS as a slot has them; null ones are 0, as
+// they are between cases.
+func selectors(s *x86.State) uint64 {
+	return uint64(nullSelector(s.Selector[x86.DS])) | uint64(nullSelector(s.Selector[x86.ES]))<<16 |
+		uint64(nullSelector(s.Selector[x86.FS]))<<32 | uint64(nullSelector(s.Selector[x86.GS]))<<48
+}
+
+// collect reads the answer to the case with that number. It returns false if it
+// is not the answer to this case. Each field is read once: the child may still
+// be alive and its memory is not trusted.
+func (e *Executor) collect(c *child, number uint32, seq uint64, p *plan, cs *oracle.Case, r *oracle.Result) bool {
+	s := c.slot(number)
+	if s.outSeq != seq+c.canary {
+		return false
+	}
+	a := answer{kind: s.outKind, signo: s.outSigno, trap: s.outTrap, err: s.outErr, cr2: s.outCR2, rip: s.outRIP, rflags: s.outRFLAGS}
+	if a.kind != kindLanded && a.kind != kindSignal {
+		return false
+	}
+	r.State = cs.State // mode, stack width, CPL
+	r.State.GPR = s.outGPR
+	r.FSBase, r.GSBase = s.outFSBase, s.outGSBase
+	sel, csss := s.outSel, s.outCSSS
+	r.State.Selector[x86.DS] = nullSelector(uint16(sel))
+	r.State.Selector[x86.ES] = nullSelector(uint16(sel >> 16))
+	r.State.Selector[x86.FS] = nullSelector(uint16(sel >> 32))
+	r.State.Selector[x86.GS] = nullSelector(uint16(sel >> 48))
+	r.State.Selector[x86.CS] = uint16(csss)
+	r.State.Selector[x86.SS] = uint16(csss >> 48)
+	interpret(&a, p, cs, r)
+
+	out := c.windows(int(number&uint32(c.slots-1)), windowsIn+c.g.winSize)
+	m := 0
+	for i := range c.g.pieces {
+		w := &c.g.pieces[i]
+		m += copy(r.Memory[m:], out[w.offset:w.offset+w.length])
+	}
+	strays := s.outStrays
+	r.NumStray = int(min(strays, uint64(c.g.bytes/8)))
+	for i := range min(r.NumStray, maxStray) {
+		r.Stray[i] = oracle.StrayWord{Address: s.stray[i].address, Value: s.stray[i].value}
+	}
+	if len(c.g.margins) > 0 {
+		c.g.addMargins(out, r)
+	}
+	if c.g.writableCode {
+		c.g.addCode(p, &s.code, &s.outBytes, r)
+	}
+	return true
+}
+
+// canonical with the 48-bit addresses that every CPU has; a base beyond them is
+// not asked for.
+func canonical(v uint64) bool { return uint64(int64(v<<16)>>16) == v }

@@ -1,0 +1,181 @@
+package silicon
+
+import (
+	"github.com/seed-4e121ece/ringfence/emulator/step"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+	"github.com/seed-4e121ece/ringfence/oracle"
+)
+
+// What a user process sees of the CPU goes through the kernel. This file undoes
+// what the kernel adds, rule by rule; nothing else of what the CPU says is
+// changed anywhere.
+
+// Signals of Linux on x86.
+const (
+	sigILL  = 4
+	sigTRAP = 5
+	sigBUS  = 7
+	sigFPE  = 8
+	sigSEGV = 11
+	sigALRM = 14
+	sigSYS  = 31
+)
+
+// Kinds of answer.
+const (
+	kindLanded = 1 // the landing pad was reached
+	kindSignal = 2 // a signal arrived; signo says which
+)
+
+// answer is what the child says of one case, read from shared memory once.
+type answer struct {
+	kind   uint64
+	signo  uint64
+	trap   uint64
+	err    uint64
+	cr2    uint64
+	rip    uint64
+	rflags uint64
+}
+
+const kernelForced = 1<<47 - 4096 // TASK_SIZE_MAX with four-level paging
+
+const (
+	flagTF = uint64(x86.TF)
+	flagRF = uint64(x86.RF)
+)
+
+// interpret fills Ending, Outcome, Event, Steps, State.RIP and State.RFLAGS of a
+// result. RIP of an INT3, INT1 or an INT n that is delivered is that after the
+// instruction; the event carries the length.
+func interpret(a *answer, p *plan, c *oracle.Case, r *oracle.Result) {
+	r.Ending, r.Outcome, r.Event, r.Steps = oracle.Ended, step.Okay, x86.Event{}, 0
+	r.State.RIP = a.rip
+	r.State.RFLAGS = normalFlags(a, p, c)
+	if a.kind == kindLanded {
+		r.Steps = 1
+		return
+	}
+	switch a.signo {
+	case sigALRM:
+		r.Ending, r.Note = oracle.RanAway, "did not end within two ticks of the CPU-time clock"
+		return
+	case sigSYS:
+		// The filter of system calls let nothing through: SYSCALL, SYSENTER,
+		// INT 80h, or code in the kernel's vsyscall page.
+		r.Ending, r.Note = oracle.SystemCall, "entered the kernel"
+		return
+	}
+	if retired(a, p, c, r) {
+		// The fault that stopped it was not the instruction's, nor is its RF.
+		r.State.RFLAGS &^= flagRF
+		r.Steps = 1
+		return
+	}
+	r.Outcome = step.Exception
+	r.Event = event(a, p, c, r)
+}
+
+// normalFlags: TF is the harness's own where the case did not ask for it and
+// the instruction cannot have set it. RF, which the CPU sets in the image that a
+// fault saves (SDM vol. 3, 17.3.1.1), stays: the comparison has a rule for it.
+func normalFlags(a *answer, p *plan, c *oracle.Case) uint64 {
+	f := a.rflags
+	if p.stop == StopTrap && c.State.RFLAGS&flagTF == 0 && !loadsFlags(&p.sh) {
+		f &^= flagTF
+	}
+	return f
+}
+
+// loadsFlags is true of POPF and IRET.
+func loadsFlags(s *shape) bool {
+	return s.opmap == mapOne && !s.vex && (s.opcode == 0x9d || s.opcode == 0xcf)
+}
+
+// retired recognises the traps that the harness has set to learn that the
+// instruction is over.
+func retired(a *answer, p *plan, c *oracle.Case, r *oracle.Result) bool {
+	start := c.State.RIP
+	switch a.trap {
+	case x86.VectorDB:
+		switch {
+		case p.sh.class == classINT1 && a.rip == p.next:
+			return false
+		case p.stop == StopTrap:
+			return true
+		case p.stop == StopPad && a.rip == p.next+landFromPad:
+			// The instruction set TF: the trap came after the pad's first
+			// instruction, which changes no register.
+			r.State.RIP = p.next
+			return true
+		}
+	case x86.VectorBP:
+		// INT3 of the fill; RIP is behind it. The instruction under test may
+		// itself be INT3 or INT 3.
+		if (p.sh.class == classINT3 || p.sh.class == classINT && p.sh.immediate == 3) && a.rip == p.next {
+			return false
+		}
+		if a.rip-1 == start { // the fill itself was the instruction
+			return false
+		}
+		r.State.RIP = a.rip - 1
+		return true
+	case x86.VectorPF:
+		// The fetch behind the instruction failed: at the end of the code
+		// pages, or where a branch went.
+		return a.err&x86.PFFetch != 0 && a.cr2 == a.rip && a.rip != start
+	}
+	return false
+}
+
+// event translates a trap number, error code and CR2.
+func event(a *answer, p *plan, c *oracle.Case, r *oracle.Result) x86.Event {
+	soft := func(t x86.EventType, v uint8) x86.Event {
+		return x86.Event{Type: t, Vector: v, Length: uint8(p.sh.length)}
+	}
+	switch {
+	case p.sh.class == classINT && openGate(a.trap, p.sh.immediate):
+		// The kernel's gates have DPL 0 but for those of #BP and #OF: INT n is
+		// refused with #GP(8n+2), which stays; the comparison has a rule for it.
+		return soft(x86.EventSoftwareInterrupt, uint8(a.trap))
+	case a.trap == x86.VectorBP:
+		e := soft(x86.EventSoftwareException, x86.VectorBP)
+		if p.sh.class != classINT3 {
+			e.Length = 1 // empty code: the fill was executed
+		}
+		return e
+	case p.sh.class == classINT1 && a.trap == x86.VectorDB:
+		return soft(x86.EventPrivSoftwareException, x86.VectorDB)
+	case a.trap == x86.VectorDB:
+		return x86.Event{Type: x86.EventTrap, Vector: x86.VectorDB}
+	case a.trap == x86.VectorPF:
+		// For an address beyond the user's half the kernel always reports a
+		// present page, to hide its own page tables (sanitize_error_code in
+		// arch/x86/mm/fault.c). In a case nothing is mapped there.
+		err := uint32(a.err)
+		if a.cr2 >= kernelForced {
+			err &^= x86.PFPresent
+		}
+		return x86.PageFault(err, a.cr2) // CR2 is stale for every other vector
+	}
+	switch a.trap {
+	case x86.VectorDF, x86.VectorTS, x86.VectorNP, x86.VectorSS, x86.VectorGP, x86.VectorAC, x86.VectorCP:
+		return x86.FaultCode(uint8(a.trap), uint32(a.err))
+	}
+	return x86.Fault(uint8(a.trap))
+}
+
+// openGate says that INT n arrived as itself.
+func openGate(trap uint64, n int64) bool {
+	return trap == uint64(uint8(n)) && (trap == x86.VectorBP || trap == x86.VectorOF)
+}
+
+// nullSelector: the null selectors 1 to 3 become 0 whenever the kernel is
+// entered (SDM vol. 3, IRET: a return to an outer level clears them), be it only
+// by a timer: all four are reported as 0.
+func nullSelector(v uint16) uint16 {
+	if v <= 3 {
+		return 0
+	}
+	return v
+}

@@ -1,0 +1,474 @@
+package silicon
+
+// The length and the operands of an instruction as far as the choice of a stop
+// needs them. This is deliberately not emulator/decode: the CPU is asked whether
+// the model is right, so what prepares the question must not believe the model.
+// Where this file does not know, it says so, and the CPU finds out by itself.
+// 64-bit mode only. Source: SDM vol. 2, appendix A.
+
+// class is what an instruction may do to RIP.
+type class uint8
+
+const (
+	classUnknown  class = iota // length not known
+	classPlain                 // goes on behind itself
+	classRelative              // may go to a target within the instruction
+	classIndirect              // goes to a quadword in a register or memory
+	classReturn                // goes to the quadword at RSP
+	classFar                   // far CALL, JMP, RET
+	classIRET
+	classINT3
+	classINT1
+	classINT // INT n
+)
+
+// Registers and memory that an instruction uses beside its ModRM operand.
+const (
+	usesRAX = 1 << iota
+	usesRBX
+	usesRSP
+	usesRBP
+	usesRSI
+	usesRDI
+	usesFPU   // x87, MMX, SSE, AVX …
+	bitOffset // BT and the like: the register moves the address
+	storesFlags
+	repeats
+	anywhere // an address that is not worked out here
+)
+
+// Opcode maps.
+const (
+	mapOne = iota
+	map0F
+	map0F38
+	map0F3A
+)
+
+// shape is one instruction.
+type shape struct {
+	length    int // in bytes; 0 if not known
+	class     class
+	uses      uint16
+	opmap     uint8
+	vex       bool
+	opcode    byte
+	modrm     byte
+	hasModRM  bool
+	memory    bool // the ModRM operand is in memory
+	lock      bool
+	rep       byte // 0, 0xf2 or 0xf3
+	opsize    bool
+	addrsize  bool
+	seg       byte // 0, 0x64 (FS) or 0x65 (GS)
+	rex       byte // with the bits of a VEX prefix in the same places
+	base      int8 // register, -1 none, ripRelative
+	index     int8 // register, -1 none
+	scale     uint8
+	disp      int64
+	immediate int64 // sign-extended: relative displacement, INT's vector, moffs
+}
+
+const ripRelative = 16
+
+// reader takes bytes one by one; once they run out, ok stays false.
+type reader struct {
+	b  []byte
+	n  int
+	ok bool
+}
+
+func (r *reader) byte() byte {
+	if r.n >= len(r.b) {
+		r.ok = false
+		return 0
+	}
+	r.n++
+	return r.b[r.n-1]
+}
+
+// value takes a little-endian signed number of size bytes.
+func (r *reader) value(size int) int64 {
+	v := uint64(0)
+	for i := range size {
+		v |= uint64(r.byte()) << (8 * i)
+	}
+	shift := 64 - 8*size
+	return int64(v<<shift) >> shift
+}
+
+// analyse fills s from the bytes at RIP; class stays classUnknown where the
+// length is not certain.
+func (s *shape) analyse(code []byte) {
+	*s = shape{base: -1, index: -1, scale: 1}
+	if len(code) > 15 {
+		code = code[:15]
+	}
+	r := reader{b: code, ok: true}
+	op := s.prefixes(&r)
+	switch {
+	case op == 0x0f:
+		s.escape(&r)
+	case op == 0xc4 || op == 0xc5:
+		s.vexPrefix(&r, op)
+	default:
+		s.opmap, s.opcode = mapOne, op
+		s.oneByte(&r)
+	}
+	if !r.ok {
+		s.class = classUnknown
+	}
+	if s.class != classUnknown {
+		s.length = r.n
+	}
+}
+
+func (s *shape) prefixes(r *reader) byte {
+	for {
+		b := r.byte()
+		switch {
+		case b == 0x66:
+			s.opsize = true
+		case b == 0x67:
+			s.addrsize = true
+		case b == 0x64 || b == 0x65:
+			s.seg = b
+		case b == 0x26 || b == 0x2e || b == 0x36 || b == 0x3e:
+			// Ignored in 64-bit mode. Whether one of them cancels an FS or GS
+			// before it is a vendor's affair; the last FS or GS counts here.
+		case b == 0xf0:
+			s.lock = true
+		case b == 0xf2 || b == 0xf3:
+			s.rep = b
+		case b >= 0x40 && b <= 0x4f:
+			s.rex = b
+			if next := r.n; next < len(r.b) && isPrefix(r.b[next]) {
+				s.rex = 0 // a REX that does not stand last has no effect
+			}
+			continue
+		default:
+			return b
+		}
+		if !r.ok {
+			return 0
+		}
+	}
+}
+
+func isPrefix(b byte) bool {
+	switch b {
+	case 0x66, 0x67, 0x64, 0x65, 0x26, 0x2e, 0x36, 0x3e, 0xf0, 0xf2, 0xf3:
+		return true
+	}
+	return b >= 0x40 && b <= 0x4f
+}
+
+// immZ is the size of an immediate that is 16 or 32 bits wide.
+func (s *shape) immZ() int {
+	if s.opsize && s.rex&8 == 0 {
+		return 2
+	}
+	return 4
+}
+
+func (s *shape) modRM(r *reader) {
+	s.hasModRM = true
+	s.modrm = r.byte()
+	mod, rm := s.modrm>>6, s.modrm&7
+	if mod == 3 {
+		return
+	}
+	s.memory = true
+	s.base = int8(rm | s.rex&1<<3)
+	if rm == 4 {
+		sib := r.byte()
+		s.scale = 1 << (sib >> 6)
+		s.index = int8(sib>>3&7 | s.rex&2<<2)
+		if s.index == 4 {
+			s.index = -1
+		}
+		s.base = int8(sib&7 | s.rex&1<<3)
+		if sib&7 == 5 && mod == 0 {
+			s.base = -1
+			s.disp = r.value(4)
+			return
+		}
+	} else if rm == 5 && mod == 0 {
+		s.base = ripRelative
+		s.disp = r.value(4)
+		return
+	}
+	switch mod {
+	case 1:
+		s.disp = r.value(1)
+	case 2:
+		s.disp = r.value(4)
+	}
+}
+
+// What follows an opcode of the one-byte map: a letter each. m ModRM, b imm8,
+// z imm16/32, M ModRM+imm8, Z ModRM+imm16/32, w imm16, v imm16/32/64, e ENTER,
+// o moffs, j rel8, J rel32, '-' nothing, '.' not valid or handled before.
+var oneByteForm = [16]string{
+	"mmmmbz..mmmmbz..", // 00; 0f is an escape
+	"mmmmbz..mmmmbz..",
+	"mmmmbz..mmmmbz..",
+	"mmmmbz..mmmmbz..",
+	"................", // REX
+	"----------------",
+	"...m....zZbM----",
+	"jjjjjjjjjjjjjjjj",
+	"MZ.Mmmmmmmmmmmmm",
+	"----------.-----",
+	"oooo----bz------",
+	"bbbbbbbbvvvvvvvv",
+	"MMw-..MZe-w--b.-",
+	"mmmm...-mmmmmmmm",
+	"jjjjbbbbJJ.j----",
+	".-..--MZ------mm", // f6, f7: the immediate only with /0 and /1
+}
+
+func (s *shape) oneByte(r *reader) {
+	op := s.opcode
+	s.class = classPlain
+	form := oneByteForm[op>>4][op&15]
+	switch form {
+	case '.':
+		s.class = classUnknown
+		return
+	case 'm', 'M', 'Z':
+		s.modRM(r)
+	}
+	size := 0
+	switch form {
+	case 'b', 'M', 'j':
+		size = 1
+	case 'z', 'Z':
+		size = s.immZ()
+	case 'J':
+		size = 4
+	case 'w':
+		size = 2
+	case 'v':
+		size = s.immZ()
+		if s.rex&8 != 0 {
+			size = 8
+		}
+	case 'e':
+		size = 3
+	case 'o':
+		size = 8
+		if s.addrsize {
+			size = 4
+		}
+	}
+	reg := s.modrm >> 3 & 7
+	if (op == 0xf6 || op == 0xf7) && reg >= 2 {
+		size = 0
+	}
+	s.immediate = r.value(size)
+	s.oneByteRules(op, reg)
+}
+
+func (s *shape) oneByteRules(op, reg byte) {
+	switch {
+	case op >= 0x50 && op <= 0x5f, op == 0x68, op == 0x6a:
+		s.uses |= usesRSP
+	case op >= 0x6c && op <= 0x6f, op >= 0xa4 && op <= 0xa7, op >= 0xaa && op <= 0xaf:
+		s.uses |= usesRSI | usesRDI
+		if s.rep != 0 {
+			s.uses |= repeats
+		}
+	case op == 0x8d: // LEA accesses nothing
+		if !s.memory {
+			s.class = classUnknown
+		}
+		s.memory = false
+	case op == 0x8f, op == 0xc6, op == 0xc7: // XOP, and XABORT and XBEGIN, are not here
+		if reg != 0 {
+			s.class = classUnknown
+		}
+		if op == 0x8f {
+			s.uses |= usesRSP
+			if s.memory && (s.base == 4 || s.index == 4) {
+				s.uses |= anywhere // RSP counts after the pop
+			}
+		}
+	case op == 0x9c:
+		s.uses |= usesRSP | storesFlags
+	case op == 0x9d:
+		s.uses |= usesRSP
+	case op == 0x9b, op >= 0xd8 && op <= 0xdf:
+		s.uses |= usesFPU
+	case op >= 0xa0 && op <= 0xa3:
+		s.memory = true
+		s.disp = s.immediate
+	case op == 0xc8, op == 0xc9:
+		s.uses |= usesRSP | usesRBP
+	case op == 0xd7:
+		s.uses |= usesRBX
+	case op >= 0x70 && op <= 0x7f, op >= 0xe0 && op <= 0xe3, op == 0xe9, op == 0xeb:
+		s.relative()
+	case op == 0xe8:
+		s.uses |= usesRSP
+		s.relative()
+	case op == 0xc2, op == 0xc3:
+		s.uses |= usesRSP
+		s.near(classReturn)
+	case op == 0xca, op == 0xcb:
+		s.uses |= usesRSP
+		s.class = classFar
+	case op == 0xcc:
+		s.class = classINT3
+	case op == 0xcd:
+		s.class = classINT
+	case op == 0xcf:
+		s.uses |= usesRSP
+		s.class = classIRET
+	case op == 0xf1:
+		s.class = classINT1
+	case op == 0xfe && reg > 1, op == 0xff && reg == 7, op == 0xff && !s.memory && (reg == 3 || reg == 5):
+		s.class = classUnknown
+	case op == 0xff && reg >= 2:
+		s.uses |= usesRSP
+		switch reg {
+		case 2, 4:
+			s.near(classIndirect)
+		case 3, 5:
+			s.class = classFar
+		}
+	}
+}
+
+// relative marks a near relative branch. With an operand-size prefix Intel
+// takes a 32-bit displacement and AMD a 16-bit one (APM vol. 3, 1.2.2), and the
+// target may be cut to 16 bits: not known here.
+func (s *shape) relative() { s.near(classRelative) }
+
+func (s *shape) near(c class) {
+	s.class = c
+	if s.opsize {
+		s.class = classUnknown
+	}
+}
+
+// The two-byte map: letters as above; '!' is not known here.
+var twoByteForm = [16]string{
+	"mmmm!-----!-!m-!",
+	"mmmmmmmmmmmmmmmm",
+	"!!!!....mmmmmmmm",
+	"--------.!.!!!!!",
+	"mmmmmmmmmmmmmmmm",
+	"mmmmmmmmmmmmmmmm",
+	"mmmmmmmmmmmmmmmm",
+	"MMMMmmm-!!!!mmmm",
+	"JJJJJJJJJJJJJJJJ",
+	"mmmmmmmmmmmmmmmm",
+	"---mMm!!---mMmmm",
+	"mmmmmmmmm!Mmmmmm",
+	"mmMmMMMm--------",
+	"mmmmmmmmmmmmmmmm",
+	"mmmmmmmmmmmmmmmm",
+	"mmmmmmmmmmmmmmm!",
+}
+
+func (s *shape) escape(r *reader) {
+	s.opmap, s.opcode = map0F, r.byte()
+	switch s.opcode {
+	case 0x38:
+		s.opmap, s.opcode = map0F38, r.byte()
+		s.threeByte(r)
+		return
+	case 0x3a:
+		s.opmap, s.opcode = map0F3A, r.byte()
+		s.threeByte(r)
+		return
+	}
+	op := s.opcode
+	s.class = classPlain
+	switch twoByteForm[op>>4][op&15] {
+	case '!', '.':
+		s.class = classUnknown
+	case 'm':
+		s.modRM(r)
+	case 'M':
+		s.modRM(r)
+		s.immediate = r.value(1)
+	case 'J':
+		s.immediate = r.value(4)
+		s.relative()
+	}
+	s.twoByteRules(op, s.modrm>>3&7)
+}
+
+func (s *shape) twoByteRules(op, reg byte) {
+	switch {
+	case op == 0x01 && !s.memory, op == 0xae && !s.memory && s.rep != 0 && reg > 3, op == 0xc7 && !s.memory:
+		s.class = classUnknown // WRFSBASE and the like are known, UMONITOR is not
+	case op == 0xa0, op == 0xa1, op == 0xa8, op == 0xa9:
+		s.uses |= usesRSP
+	case op == 0xa3, op == 0xab, op == 0xb3, op == 0xbb:
+		s.uses |= bitOffset
+	case op == 0xf7:
+		s.uses |= usesRDI | usesFPU
+	case op >= 0x10 && op <= 0x17, op >= 0x28 && op <= 0x2f, op >= 0x50 && op <= 0x7f, op == 0xae, op == 0xc2,
+		op >= 0xc4 && op <= 0xc6, op >= 0xd0:
+		s.uses |= usesFPU
+	}
+	if op >= 0x18 && op <= 0x1f || op == 0x0d {
+		s.memory = s.memory && op < 0x1c // hints and NOPs access nothing; MPX and CLDEMOTE are among them
+	}
+}
+
+func (s *shape) threeByte(r *reader) {
+	s.class = classPlain
+	s.modRM(r)
+	if s.opmap == map0F3A {
+		s.immediate = r.value(1)
+		s.uses |= usesFPU
+		return
+	}
+	switch {
+	case s.opcode == 0xf8, s.opcode >= 0xd0 && s.opcode <= 0xdf && s.rep != 0: // MOVDIR64B, ENQCMD, Key Locker: implied addresses
+		s.uses |= anywhere | usesFPU
+	case s.opcode < 0xf0:
+		s.uses |= usesFPU
+	}
+}
+
+// vexPrefix takes a VEX prefix, its opcode and operands (SDM vol. 2, 2.3).
+func (s *shape) vexPrefix(r *reader, op byte) {
+	s.vex = true
+	s.class = classPlain
+	s.uses |= usesFPU
+	s.opmap = map0F
+	p := r.byte()
+	if op == 0xc5 {
+		s.rex = ^p >> 5 & 4
+	} else {
+		s.opmap = p & 0x1f
+		s.rex = ^p>>5&7 | r.byte()>>4&8
+	}
+	s.opcode = r.byte()
+	if s.opmap == map0F && s.opcode == 0x77 {
+		return
+	}
+	s.modRM(r)
+	switch s.opmap {
+	case map0F:
+		switch s.opcode {
+		case 0x70, 0x71, 0x72, 0x73, 0xc2, 0xc4, 0xc5, 0xc6:
+			s.immediate = r.value(1)
+		case 0xf7:
+			s.uses |= usesRDI
+		}
+	case map0F38:
+		if op := s.opcode; op >= 0x90 && op <= 0x93 || op == 0x49 || op == 0x4b {
+			s.uses |= anywhere // gathers, tiles
+		}
+	case map0F3A:
+		s.immediate = r.value(1)
+	default:
+		s.class = classUnknown
+	}
+}
