@@ -33,9 +33,19 @@ const (
 	CBW
 	CDQ
 	CDQE
+	CLAC
 	CLC
 	CLD
 	CLDEMOTE
+	CLFLUSH
+	CLFLUSHOPT
+	CLGI
+	CLI
+	CLRSSBSY
+	CLTS
+	CLUI
+	CLWB
+	CLZERO
 	CMC
 	CMOVA
 	CMOVAE
@@ -61,6 +71,7 @@ const (
 	CMPXCHG
 	CMPXCHG16B
 	CMPXCHG8B
+	CPUID
 	CQO
 	CRC32
 	CWD
@@ -69,13 +80,27 @@ const (
 	DAS
 	DEC
 	DIV
+	ENCLS
+	ENCLU
+	ENCLV
 	ENDBR32
 	ENDBR64
+	ENQCMD
+	ENQCMDS
 	ENTER
+	FXRSTOR
+	FXRSTOR64
+	FXSAVE
+	FXSAVE64
+	GETSEC
+	HLT
+	HRESET
 	IDIV
 	IMUL
 	IN
 	INC
+	INCSSPD
+	INCSSPQ
 	INSB
 	INSD
 	INSW
@@ -83,6 +108,16 @@ const (
 	INT1
 	INT3
 	INTO
+	INVD
+	INVEPT
+	INVLPG
+	INVLPGA
+	INVLPGB
+	INVPCID
+	INVVPID
+	IRET
+	IRETD
+	IRETQ
 	JA
 	JAE
 	JB
@@ -104,12 +139,19 @@ const (
 	JRCXZ
 	JS
 	LAHF
+	LAR
 	LDS
 	LEA
 	LEAVE
 	LES
+	LFENCE
 	LFS
+	LGDT
 	LGS
+	LIDT
+	LKGS
+	LLDT
+	LMSW
 	LODSB
 	LODSD
 	LODSQ
@@ -117,8 +159,13 @@ const (
 	LOOP
 	LOOPE
 	LOOPNE
+	LSL
 	LSS
+	LTR
 	LZCNT
+	MFENCE
+	MONITOR
+	MONITORX
 	MOV
 	MOVBE
 	MOVDIR64B
@@ -133,6 +180,8 @@ const (
 	MOVZX
 	MUL
 	MULX
+	MWAIT
+	MWAITX
 	NEG
 	NOP
 	NOT
@@ -142,6 +191,7 @@ const (
 	OUTSD
 	OUTSW
 	PAUSE
+	PCONFIG
 	PDEP
 	PEXT
 	POP
@@ -158,6 +208,7 @@ const (
 	PREFETCHT2
 	PREFETCHW
 	PREFETCHWT1
+	PTWRITE
 	PUSH
 	PUSHA
 	PUSHAD
@@ -166,25 +217,40 @@ const (
 	PUSHFQ
 	RCL
 	RCR
+	RDFSBASE
+	RDGSBASE
+	RDMSR
+	RDMSRLIST
+	RDPID
+	RDPKRU
+	RDPMC
+	RDPRU
 	RDRAND
 	RDSEED
 	RDSSPD
 	RDSSPQ
+	RDTSC
+	RDTSCP
 	RET
 	RETF
 	ROL
 	ROR
 	RORX
+	RSM
+	RSTORSSP
 	SAHF
 	SAL
 	SALC
 	SAR
 	SARX
+	SAVEPREVSSP
 	SBB
 	SCASB
 	SCASD
 	SCASQ
 	SCASW
+	SENDUIPI
+	SERIALIZE
 	SETA
 	SETAE
 	SETB
@@ -201,28 +267,100 @@ const (
 	SETO
 	SETP
 	SETS
+	SETSSBSY
+	SFENCE
+	SGDT
 	SHL
 	SHLD
 	SHLX
 	SHR
 	SHRD
 	SHRX
+	SIDT
+	SKINIT
+	SLDT
+	SMSW
+	STAC
 	STC
 	STD
+	STGI
+	STI
 	STOSB
 	STOSD
 	STOSQ
 	STOSW
+	STR
+	STUI
 	SUB
+	SWAPGS
+	SYSCALL
+	SYSENTER
+	SYSEXIT
+	SYSRET
 	TEST
+	TESTUI
+	TLBSYNC
+	TPAUSE
 	TZCNT
 	UD0
 	UD1
 	UD2
+	UIRET
+	UMONITOR
+	UMWAIT
+	VERR
+	VERW
+	VMCALL
+	VMCLEAR
+	VMFUNC
+	VMLAUNCH
+	VMLOAD
+	VMMCALL
+	VMPTRLD
+	VMPTRST
+	VMREAD
+	VMRESUME
+	VMRUN
+	VMSAVE
+	VMWRITE
+	VMXOFF
+	VMXON
+	WBINVD
+	WBNOINVD
+	WRFSBASE
+	WRGSBASE
+	WRMSR
+	WRMSRLIST
+	WRMSRNS
+	WRPKRU
+	WRSSD
+	WRSSQ
+	WRUSSD
+	WRUSSQ
+	XABORT
 	XADD
+	XBEGIN
 	XCHG
+	XEND
+	XGETBV
 	XLATB
 	XOR
+	XRESLDTRK
+	XRSTOR
+	XRSTOR64
+	XRSTORS
+	XRSTORS64
+	XSAVE
+	XSAVE64
+	XSAVEC
+	XSAVEC64
+	XSAVEOPT
+	XSAVEOPT64
+	XSAVES
+	XSAVES64
+	XSETBV
+	XSUSLDTRK
+	XTEST
 	// NumMnemonics is the number of mnemonics, MnemonicNone included.
 	NumMnemonics
 )
@@ -258,9 +396,19 @@ var mnemonicTable = [NumMnemonics]string{
 	CBW:         "CBW",
 	CDQ:         "CDQ",
 	CDQE:        "CDQE",
+	CLAC:        "CLAC",
 	CLC:         "CLC",
 	CLD:         "CLD",
 	CLDEMOTE:    "CLDEMOTE",
+	CLFLUSH:     "CLFLUSH",
+	CLFLUSHOPT:  "CLFLUSHOPT",
+	CLGI:        "CLGI",
+	CLI:         "CLI",
+	CLRSSBSY:    "CLRSSBSY",
+	CLTS:        "CLTS",
+	CLUI:        "CLUI",
+	CLWB:        "CLWB",
+	CLZERO:      "CLZERO",
 	CMC:         "CMC",
 	CMOVA:       "CMOVA",
 	CMOVAE:      "CMOVAE",
@@ -286,6 +434,7 @@ var mnemonicTable = [NumMnemonics]string{
 	CMPXCHG:     "CMPXCHG",
 	CMPXCHG16B:  "CMPXCHG16B",
 	CMPXCHG8B:   "CMPXCHG8B",
+	CPUID:       "CPUID",
 	CQO:         "CQO",
 	CRC32:       "CRC32",
 	CWD:         "CWD",
@@ -294,13 +443,27 @@ var mnemonicTable = [NumMnemonics]string{
 	DAS:         "DAS",
 	DEC:         "DEC",
 	DIV:         "DIV",
+	ENCLS:       "ENCLS",
+	ENCLU:       "ENCLU",
+	ENCLV:       "ENCLV",
 	ENDBR32:     "ENDBR32",
 	ENDBR64:     "ENDBR64",
+	ENQCMD:      "ENQCMD",
+	ENQCMDS:     "ENQCMDS",
 	ENTER:       "ENTER",
+	FXRSTOR:     "FXRSTOR",
+	FXRSTOR64:   "FXRSTOR64",
+	FXSAVE:      "FXSAVE",
+	FXSAVE64:    "FXSAVE64",
+	GETSEC:      "GETSEC",
+	HLT:         "HLT",
+	HRESET:      "HRESET",
 	IDIV:        "IDIV",
 	IMUL:        "IMUL",
 	IN:          "IN",
 	INC:         "INC",
+	INCSSPD:     "INCSSPD",
+	INCSSPQ:     "INCSSPQ",
 	INSB:        "INSB",
 	INSD:        "INSD",
 	INSW:        "INSW",
@@ -308,6 +471,16 @@ var mnemonicTable = [NumMnemonics]string{
 	INT1:        "INT1",
 	INT3:        "INT3",
 	INTO:        "INTO",
+	INVD:        "INVD",
+	INVEPT:      "INVEPT",
+	INVLPG:      "INVLPG",
+	INVLPGA:     "INVLPGA",
+	INVLPGB:     "INVLPGB",
+	INVPCID:     "INVPCID",
+	INVVPID:     "INVVPID",
+	IRET:        "IRET",
+	IRETD:       "IRETD",
+	IRETQ:       "IRETQ",
 	JA:          "JA",
 	JAE:         "JAE",
 	JB:          "JB",
@@ -329,12 +502,19 @@ var mnemonicTable = [NumMnemonics]string{
 	JRCXZ:       "JRCXZ",
 	JS:          "JS",
 	LAHF:        "LAHF",
+	LAR:         "LAR",
 	LDS:         "LDS",
 	LEA:         "LEA",
 	LEAVE:       "LEAVE",
 	LES:         "LES",
+	LFENCE:      "LFENCE",
 	LFS:         "LFS",
+	LGDT:        "LGDT",
 	LGS:         "LGS",
+	LIDT:        "LIDT",
+	LKGS:        "LKGS",
+	LLDT:        "LLDT",
+	LMSW:        "LMSW",
 	LODSB:       "LODSB",
 	LODSD:       "LODSD",
 	LODSQ:       "LODSQ",
@@ -342,8 +522,13 @@ var mnemonicTable = [NumMnemonics]string{
 	LOOP:        "LOOP",
 	LOOPE:       "LOOPE",
 	LOOPNE:      "LOOPNE",
+	LSL:         "LSL",
 	LSS:         "LSS",
+	LTR:         "LTR",
 	LZCNT:       "LZCNT",
+	MFENCE:      "MFENCE",
+	MONITOR:     "MONITOR",
+	MONITORX:    "MONITORX",
 	MOV:         "MOV",
 	MOVBE:       "MOVBE",
 	MOVDIR64B:   "MOVDIR64B",
@@ -358,6 +543,8 @@ var mnemonicTable = [NumMnemonics]string{
 	MOVZX:       "MOVZX",
 	MUL:         "MUL",
 	MULX:        "MULX",
+	MWAIT:       "MWAIT",
+	MWAITX:      "MWAITX",
 	NEG:         "NEG",
 	NOP:         "NOP",
 	NOT:         "NOT",
@@ -367,6 +554,7 @@ var mnemonicTable = [NumMnemonics]string{
 	OUTSD:       "OUTSD",
 	OUTSW:       "OUTSW",
 	PAUSE:       "PAUSE",
+	PCONFIG:     "PCONFIG",
 	PDEP:        "PDEP",
 	PEXT:        "PEXT",
 	POP:         "POP",
@@ -383,6 +571,7 @@ var mnemonicTable = [NumMnemonics]string{
 	PREFETCHT2:  "PREFETCHT2",
 	PREFETCHW:   "PREFETCHW",
 	PREFETCHWT1: "PREFETCHWT1",
+	PTWRITE:     "PTWRITE",
 	PUSH:        "PUSH",
 	PUSHA:       "PUSHA",
 	PUSHAD:      "PUSHAD",
@@ -391,25 +580,40 @@ var mnemonicTable = [NumMnemonics]string{
 	PUSHFQ:      "PUSHFQ",
 	RCL:         "RCL",
 	RCR:         "RCR",
+	RDFSBASE:    "RDFSBASE",
+	RDGSBASE:    "RDGSBASE",
+	RDMSR:       "RDMSR",
+	RDMSRLIST:   "RDMSRLIST",
+	RDPID:       "RDPID",
+	RDPKRU:      "RDPKRU",
+	RDPMC:       "RDPMC",
+	RDPRU:       "RDPRU",
 	RDRAND:      "RDRAND",
 	RDSEED:      "RDSEED",
 	RDSSPD:      "RDSSPD",
 	RDSSPQ:      "RDSSPQ",
+	RDTSC:       "RDTSC",
+	RDTSCP:      "RDTSCP",
 	RET:         "RET",
 	RETF:        "RETF",
 	ROL:         "ROL",
 	ROR:         "ROR",
 	RORX:        "RORX",
+	RSM:         "RSM",
+	RSTORSSP:    "RSTORSSP",
 	SAHF:        "SAHF",
 	SAL:         "SAL",
 	SALC:        "SALC",
 	SAR:         "SAR",
 	SARX:        "SARX",
+	SAVEPREVSSP: "SAVEPREVSSP",
 	SBB:         "SBB",
 	SCASB:       "SCASB",
 	SCASD:       "SCASD",
 	SCASQ:       "SCASQ",
 	SCASW:       "SCASW",
+	SENDUIPI:    "SENDUIPI",
+	SERIALIZE:   "SERIALIZE",
 	SETA:        "SETA",
 	SETAE:       "SETAE",
 	SETB:        "SETB",
@@ -426,26 +630,98 @@ var mnemonicTable = [NumMnemonics]string{
 	SETO:        "SETO",
 	SETP:        "SETP",
 	SETS:        "SETS",
+	SETSSBSY:    "SETSSBSY",
+	SFENCE:      "SFENCE",
+	SGDT:        "SGDT",
 	SHL:         "SHL",
 	SHLD:        "SHLD",
 	SHLX:        "SHLX",
 	SHR:         "SHR",
 	SHRD:        "SHRD",
 	SHRX:        "SHRX",
+	SIDT:        "SIDT",
+	SKINIT:      "SKINIT",
+	SLDT:        "SLDT",
+	SMSW:        "SMSW",
+	STAC:        "STAC",
 	STC:         "STC",
 	STD:         "STD",
+	STGI:        "STGI",
+	STI:         "STI",
 	STOSB:       "STOSB",
 	STOSD:       "STOSD",
 	STOSQ:       "STOSQ",
 	STOSW:       "STOSW",
+	STR:         "STR",
+	STUI:        "STUI",
 	SUB:         "SUB",
+	SWAPGS:      "SWAPGS",
+	SYSCALL:     "SYSCALL",
+	SYSENTER:    "SYSENTER",
+	SYSEXIT:     "SYSEXIT",
+	SYSRET:      "SYSRET",
 	TEST:        "TEST",
+	TESTUI:      "TESTUI",
+	TLBSYNC:     "TLBSYNC",
+	TPAUSE:      "TPAUSE",
 	TZCNT:       "TZCNT",
 	UD0:         "UD0",
 	UD1:         "UD1",
 	UD2:         "UD2",
+	UIRET:       "UIRET",
+	UMONITOR:    "UMONITOR",
+	UMWAIT:      "UMWAIT",
+	VERR:        "VERR",
+	VERW:        "VERW",
+	VMCALL:      "VMCALL",
+	VMCLEAR:     "VMCLEAR",
+	VMFUNC:      "VMFUNC",
+	VMLAUNCH:    "VMLAUNCH",
+	VMLOAD:      "VMLOAD",
+	VMMCALL:     "VMMCALL",
+	VMPTRLD:     "VMPTRLD",
+	VMPTRST:     "VMPTRST",
+	VMREAD:      "VMREAD",
+	VMRESUME:    "VMRESUME",
+	VMRUN:       "VMRUN",
+	VMSAVE:      "VMSAVE",
+	VMWRITE:     "VMWRITE",
+	VMXOFF:      "VMXOFF",
+	VMXON:       "VMXON",
+	WBINVD:      "WBINVD",
+	WBNOINVD:    "WBNOINVD",
+	WRFSBASE:    "WRFSBASE",
+	WRGSBASE:    "WRGSBASE",
+	WRMSR:       "WRMSR",
+	WRMSRLIST:   "WRMSRLIST",
+	WRMSRNS:     "WRMSRNS",
+	WRPKRU:      "WRPKRU",
+	WRSSD:       "WRSSD",
+	WRSSQ:       "WRSSQ",
+	WRUSSD:      "WRUSSD",
+	WRUSSQ:      "WRUSSQ",
+	XABORT:      "XABORT",
 	XADD:        "XADD",
+	XBEGIN:      "XBEGIN",
 	XCHG:        "XCHG",
+	XEND:        "XEND",
+	XGETBV:      "XGETBV",
 	XLATB:       "XLATB",
 	XOR:         "XOR",
+	XRESLDTRK:   "XRESLDTRK",
+	XRSTOR:      "XRSTOR",
+	XRSTOR64:    "XRSTOR64",
+	XRSTORS:     "XRSTORS",
+	XRSTORS64:   "XRSTORS64",
+	XSAVE:       "XSAVE",
+	XSAVE64:     "XSAVE64",
+	XSAVEC:      "XSAVEC",
+	XSAVEC64:    "XSAVEC64",
+	XSAVEOPT:    "XSAVEOPT",
+	XSAVEOPT64:  "XSAVEOPT64",
+	XSAVES:      "XSAVES",
+	XSAVES64:    "XSAVES64",
+	XSETBV:      "XSETBV",
+	XSUSLDTRK:   "XSUSLDTRK",
+	XTEST:       "XTEST",
 }

@@ -239,6 +239,9 @@ func (r *row) matchesContext(ctx int, anyMode bool) bool {
 		return false
 	}
 	p66, f3, f2 := ctx&1 != 0, ctx&4 != 0, ctx&8 != 0
+	if f3 && f2 {
+		return false // the decoder keeps the last one only
+	}
 	switch e.prefix {
 	case "PrefixNP":
 		if p66 || f3 || f2 {
