@@ -27,6 +27,13 @@ type Case struct {
 	// Steps is the number of instructions to run; 0 means 1. A REP counts as
 	// one.
 	Steps int
+	// Extra names the keys of the case schema that were given and that the
+	// fields above cannot express (ports, msrs …). An executor answers a case
+	// that has any with Unsupported and Note Extra[0].
+	Extra []string
+	// Given are the memory entries of a case that was read from JSON, in its
+	// order: what its answer returns. They lie within the windows.
+	Given []Window
 }
 
 // CodeBytes returns the bytes of the instruction.

@@ -20,9 +20,7 @@ const (
 	RuleResultSourceZero
 	RuleResultSize16
 	RuleResultOther
-	RuleResumeFlag
 	RuleTrapRIP
-	RuleGate
 	RuleUnknown
 	RuleUnimplemented
 	RuleUnsupported
@@ -78,14 +76,8 @@ var rules = [NumRules]Rule{
 	RuleResultOther: {
 		Name: "result-undefined", Reason: "the destination is undefined under the row's condition", Source: "SDM vol. 2, the instruction's page",
 	},
-	RuleResumeFlag: {
-		Name: "resume-flag", Reason: "RF in a saved image tells how a debug fault is resumed, not what the instruction did", Source: "SDM vol. 3, 17.3.1.1",
-	},
 	RuleTrapRIP: {
 		Name: "software-event-rip", Reason: "a software interrupt or exception keeps RIP in the emulator, which reports its length; the CPU delivers it with RIP after", Source: "SDM vol. 3, 6.12.1; Xen x86_emulate, X86_EVENTTYPE_SW_*",
-	},
-	RuleGate: {
-		Name: "software-interrupt-gate", Reason: "INT n through a gate that user code may not use is delivered as #GP(8n+2); the emulator reports INT n and leaves delivery to its caller", Source: "SDM vol. 3, 6.12.1.2",
 	},
 	RuleUnknown: {
 		Name: "unknown", Reason: "one of the engines cannot see the field", Source: "Result.Unknown",
