@@ -33,7 +33,7 @@ func (s *Scope) allows(f *finder, m *Mutant) bool {
 	return true
 }
 
-// Without returns a scope without the rules of those names; -all-sites uses it.
+// Without returns a scope without the rules of those names.
 func (s *Scope) Without(names ...string) *Scope {
 	out := &Scope{}
 next:
