@@ -36,7 +36,8 @@ type Found struct {
 	Inst               *decode.Inst
 	Subject, Reference *oracle.Result
 	Diff               oracle.Diff
-	// Decoded is set if it is the decoders that differ.
+	// Decoded is set if it is the decoders that differ; the results are not,
+	// then.
 	Decoded *DecodeDiff
 }
 
@@ -49,8 +50,6 @@ type Differ struct {
 	Counts    Counts
 	// Found is called for each difference; nil ignores them.
 	Found func(f *Found)
-	// Decoders, if set, are compared on the bytes of each case too.
-	Decoders *Decoders
 
 	profile            *isa.Profile
 	insts              []decode.Inst
@@ -105,12 +104,6 @@ func (d *Differ) compare(c *oracle.Case, i int) {
 	if diff.Fields != 0 && d.Found != nil {
 		d.found = Found{Case: c, Inst: in, Subject: sub, Reference: ref, Diff: diff}
 		d.Found(&d.found)
-	}
-	if d.Decoders != nil {
-		if dd := d.Decoders.Compare(c.CodeBytes(), c.State.Mode); dd != nil && d.Found != nil {
-			d.found = Found{Case: c, Inst: in, Subject: sub, Reference: ref, Decoded: dd}
-			d.Found(&d.found)
-		}
 	}
 }
 

@@ -179,3 +179,14 @@ func NewCases(n int) []oracle.Case {
 	}
 	return cases
 }
+
+// Row returns the row of the last case, 0 if its bytes are no instruction.
+func (g *Generator) Row() isa.ID {
+	if !g.inst.Valid() {
+		return 0
+	}
+	return g.inst.Row
+}
+
+// Deal fills c with an instruction of the next row in a state that suits it.
+func (g *Generator) Deal(c *oracle.Case) { g.FromRow(c, g.deal()) }

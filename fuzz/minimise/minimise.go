@@ -104,7 +104,7 @@ func (m *minimiser) bytes() {
 			i++
 		}
 	}
-	if in.REX != 0 && in.PrefixLen > 0 {
+	if in.REX != 0 && in.PrefixLen > 0 && in.PrefixLen <= m.c.CodeLen {
 		for bit := range 4 {
 			m.try(func(c *oracle.Case) { c.Code[in.PrefixLen-1] &^= 1 << bit })
 		}
@@ -112,14 +112,16 @@ func (m *minimiser) bytes() {
 	look()
 	m.shorterDisplacement(&in)
 	look()
-	m.number(in.DispOff, in.DispLen)
-	m.number(in.ImmOff, in.ImmLen)
+	if in.Valid() {
+		m.number(in.DispOff, in.DispLen)
+		m.number(in.ImmOff, in.ImmLen)
+	}
 }
 
 // shorterDisplacement tries ModRM.mod 1 and 0 instead of 2, the displacement
 // going into the base register where there is one.
 func (m *minimiser) shorterDisplacement(in *decode.Inst) {
-	if !in.IsMem || !in.HasModRM || in.DispLen == 0 || in.ModRM>>6 == 0 {
+	if !in.Valid() || in.Length > m.c.CodeLen || !in.IsMem || !in.HasModRM || in.DispLen == 0 || in.ModRM>>6 == 0 {
 		return
 	}
 	at, n := int(in.DispOff), int(in.DispLen)

@@ -1,0 +1,224 @@
+package campaign
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/seed-4e121ece/ringfence/emulator/isa"
+	"github.com/seed-4e121ece/ringfence/emulator/step"
+	"github.com/seed-4e121ece/ringfence/fuzz/diff"
+	"github.com/seed-4e121ece/ringfence/fuzz/gen"
+	"github.com/seed-4e121ece/ringfence/oracle"
+)
+
+// worker runs batches on engines of its own.
+type worker struct {
+	c      *campaign
+	index  int
+	gen    *gen.Generator
+	differ *diff.Differ
+	cases  []oracle.Case
+	// decoders are compared on each case's bytes, besides the differ's first.
+	decoders []*diff.Decoders
+	// seed is the next seed, and state how many states of it have run.
+	seed, state int
+	// seen are the divergences that this worker has recorded, by key; pending
+	// those of the batch in hand.
+	seen    map[key]string
+	pending []pending
+	// busy is the number of batches begun, for the watchdog.
+	busy atomic.Uint64
+	// lost is the number of cases without an answer, as an engine died.
+	lost uint64
+	// published is what the campaign has been told.
+	published uint64
+}
+
+// key is what makes two divergences the same: what the signature is made of.
+type key struct {
+	row                isa.ID
+	fields             oracle.Field
+	decoded            oracle.DecodedField
+	decoder            int8
+	subject, reference verdict
+}
+
+// verdict is how an engine ended a case.
+type verdict struct {
+	ending  oracle.Ending
+	outcome step.Outcome
+	vector  uint8
+}
+
+func verdictOf(r *oracle.Result) verdict {
+	v := verdict{ending: r.Ending}
+	if r.Ending != oracle.Ended {
+		return v
+	}
+	v.outcome = r.Outcome
+	if r.Outcome == step.Exception {
+		v.vector = r.Event.Vector
+	}
+	return v
+}
+
+func keyOf(f *diff.Found, decoder int) key {
+	if f.Decoded != nil {
+		return key{row: f.Inst.Row, decoded: f.Decoded.Fields, decoder: int8(decoder)}
+	}
+	return key{row: f.Inst.Row, fields: f.Diff.Fields, subject: verdictOf(f.Subject), reference: verdictOf(f.Reference)}
+}
+
+// pending is a divergence to be made small and recorded when the batch is
+// done: the differ's storage is in use until then.
+type pending struct {
+	key  key
+	kase oracle.Case
+}
+
+// maxPending is how many new divergences of one batch are recorded; what a
+// broken subject has beyond that turns up again.
+const maxPending = 32
+
+func (w *worker) found(f *diff.Found, decoder int) {
+	k := keyOf(f, decoder)
+	if sig, ok := w.seen[k]; ok {
+		w.c.count(sig, 1)
+		return
+	}
+	if len(w.pending) == maxPending {
+		return
+	}
+	for i := range w.pending {
+		if w.pending[i].key == k {
+			return
+		}
+	}
+	c := *f.Case
+	c.Memory = append([]byte(nil), f.Case.Memory...)
+	w.pending = append(w.pending, pending{k, c})
+}
+
+// run runs batches until the campaign ends.
+func (w *worker) run() error {
+	for {
+		n := w.c.claim(len(w.cases))
+		if n == 0 {
+			return nil
+		}
+		cases := w.cases[:n]
+		for i := range cases {
+			w.fill(&cases[i])
+		}
+		w.busy.Add(1)
+		if err := w.batch(cases); err != nil {
+			return err
+		}
+		w.busy.Add(1)
+		if err := w.settle(); err != nil {
+			return err
+		}
+		if w.differ.Counts.Cases-w.published >= publishEvery {
+			w.publish()
+		}
+	}
+}
+
+// publishEvery is how many cases a worker runs before it tells the campaign.
+const publishEvery = 1 << 13
+
+func (w *worker) publish() {
+	w.c.publish(w.differ.Counts.Cases-w.published, w.differ.Counts.Rows)
+	w.published = w.differ.Counts.Cases
+}
+
+// fill makes the next case: this worker's share of the seeds first.
+func (w *worker) fill(c *oracle.Case) {
+	if seeds := w.c.seeds; w.seed < len(seeds) && w.c.cfg.seedStates() > 0 {
+		w.gen.Seed(c, seeds[w.seed])
+		if w.state++; w.state >= w.c.cfg.seedStates() {
+			w.state = 0
+			w.seed += w.c.cfg.jobs()
+		}
+		return
+	}
+	w.gen.Next(c)
+	if w.c.wanted == nil {
+		return
+	}
+	for range 8 {
+		if row := w.gen.Row(); row != 0 && w.c.wanted(isa.Get(row).Mnemonic) {
+			return
+		}
+		w.gen.Next(c)
+	}
+	w.gen.Deal(c)
+}
+
+// batch runs cases; an engine that dies is started again and the batch run
+// once more. If it dies again the cases are lost, and said to be.
+func (w *worker) batch(cases []oracle.Case) error {
+	for try := range 2 {
+		err := w.differ.Run(cases)
+		if err == nil {
+			break
+		}
+		var gone *diff.EngineError
+		if !errors.As(err, &gone) {
+			return err
+		}
+		w.c.message(fmt.Sprintf("%v; starting it again", gone))
+		if err := w.restart(gone.Subject); err != nil {
+			return err
+		}
+		if try == 1 {
+			w.lost += uint64(len(cases))
+			w.c.message(fmt.Sprintf("%d cases have no answer: the %s died twice on them", len(cases), gone.Name))
+		}
+	}
+	for i, d := range w.decoders {
+		for j := range cases {
+			if dd := d.Compare(cases[j].CodeBytes(), cases[j].State.Mode); dd != nil {
+				w.foundDecoded(&cases[j], dd, i)
+			}
+		}
+	}
+	return nil
+}
+
+func (w *worker) foundDecoded(c *oracle.Case, dd *diff.DecodeDiff, decoder int) {
+	in := w.inst(c)
+	f := diff.Found{Case: c, Inst: in, Decoded: dd}
+	w.found(&f, decoder)
+}
+
+func (w *worker) restart(subject bool) error {
+	if subject {
+		_ = w.differ.Subject.Close()
+		e, err := w.c.cfg.Subject.New()
+		if err != nil {
+			return fmt.Errorf("subject %s: cannot be started again: %w", w.c.cfg.Subject.Name, err)
+		}
+		w.differ.Subject = e
+		return nil
+	}
+	_ = w.differ.Reference.Close()
+	e, err := w.c.reference.New()
+	if err != nil {
+		return fmt.Errorf("reference %s: cannot be started again: %w", w.c.reference.Name, err)
+	}
+	w.differ.Reference = e
+	return nil
+}
+
+func (w *worker) close() error {
+	var err error
+	if w.differ.Subject != nil {
+		err = w.differ.Subject.Close()
+	}
+	if w.differ.Reference != nil {
+		err = errors.Join(err, w.differ.Reference.Close())
+	}
+	return err
+}
