@@ -1,0 +1,176 @@
+package decode
+
+import (
+	"strconv"
+
+	"github.com/seed-4e121ece/ringfence/emulator/isa"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+)
+
+// Text returns the instruction in Intel's syntax, in lower case, as
+// "add qword ptr fs:[rax+rcx*4-0x10], 0x5"; "(bad)" if it is invalid. A
+// branch displacement is shown from the start of the instruction, as ".+0x10".
+func (in *Inst) Text() string { return string(in.AppendText(nil)) }
+
+// AppendText appends Text to b.
+func (in *Inst) AppendText(b []byte) []byte {
+	if in.Err != Valid || in.Row == 0 {
+		return append(b, "(bad)"...)
+	}
+	row := isa.Get(in.Row)
+	b = in.appendPrefix(b, row)
+	for _, c := range []byte(row.Mnemonic.String()) {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		b = append(b, c)
+	}
+	var buf [isa.MaxOperands]Operand
+	ops := in.Operands(&buf)
+	for i := range ops {
+		if i == 0 {
+			b = append(b, ' ')
+		} else {
+			b = append(b, ", "...)
+		}
+		b = in.appendOperand(b, &ops[i], &ops[0])
+	}
+	return b
+}
+
+func (in *Inst) appendPrefix(b []byte, row *isa.Row) []byte {
+	if in.Prefix&PrefixLock != 0 {
+		b = append(b, "lock "...)
+	}
+	switch {
+	case row.Attr&(isa.AttrRep|isa.AttrRepZ) == 0 || in.Prefix&(PrefixRep|PrefixRepne) == 0:
+	case row.Attr&isa.AttrRep != 0:
+		b = append(b, "rep "...)
+	case in.Prefix&PrefixRep != 0:
+		b = append(b, "repe "...)
+	default:
+		b = append(b, "repne "...)
+	}
+	return b
+}
+
+func (in *Inst) appendOperand(b []byte, o, first *Operand) []byte {
+	switch o.Kind {
+	case OperandReg:
+		return append(b, RegisterName(o.Class, o.Reg, o.Size)...)
+	case OperandMem:
+		return in.appendMemory(b, o)
+	case OperandRel:
+		return appendSigned(append(b, '.'), uint64(in.Length)+o.Imm, true)
+	case OperandFar:
+		return appendHex(append(appendHex(b, o.Disp), ':'), o.Imm)
+	}
+	// An immediate is shown as wide as the operand that it is used with.
+	size := o.Size
+	if first != o && first.Size < size {
+		size = first.Size
+	}
+	return appendHex(b, o.Imm&(^uint64(0)>>((64-8*uint(size))&63)))
+}
+
+// pointerNames are the words before a memory operand, by its size in bytes.
+var pointerNames = map[uint8]string{
+	1: "byte ptr ", 2: "word ptr ", 4: "dword ptr ", 6: "fword ptr ", 8: "qword ptr ", 10: "tbyte ptr ",
+	16: "xmmword ptr ", 32: "ymmword ptr ", 64: "zmmword ptr ",
+}
+
+func (in *Inst) appendMemory(b []byte, o *Operand) []byte {
+	b = append(b, pointerNames[o.Size]...)
+	dest := o.Base == x86.RDI && o.Segment == x86.ES && !in.IsMem
+	if in.Prefix&PrefixSegment != 0 || dest {
+		b = append(append(b, o.Segment.String()...), ':')
+	}
+	b = append(b, '[')
+	start := len(b)
+	switch o.Base {
+	case x86.RegNone:
+	case x86.RegRIP:
+		b = append(b, map[uint8]string{4: "eip", 8: "rip"}[in.AddrSize]...)
+	default:
+		b = append(b, x86.GPRName(o.Base, in.AddrSize)...)
+	}
+	if o.Index != x86.RegNone {
+		if len(b) > start {
+			b = append(b, '+')
+		}
+		b = append(b, in.indexName(o)...)
+		b = append(b, '*', '0'+o.Scale)
+		if in.AddrSize == 2 {
+			b = b[:len(b)-2]
+		}
+	}
+	switch {
+	case len(b) == start:
+		mask := ^uint64(0) >> (64 - 8*uint(in.AddrSize))
+		b = appendHex(b, o.Disp&mask)
+	case o.Disp != 0:
+		b = appendSigned(b, o.Disp, false)
+	}
+	return append(b, ']')
+}
+
+// indexName is the name of the index register; a vector where the row says
+// so, as wide as the instruction's vectors.
+func (in *Inst) indexName(o *Operand) string {
+	if isa.Get(in.Row).Attr&isa.AttrVSIB != 0 {
+		return RegisterName(x86.ClassVector, o.Index, 16<<in.VL)
+	}
+	return x86.GPRName(o.Index, in.AddrSize)
+}
+
+func appendHex(b []byte, v uint64) []byte {
+	return strconv.AppendUint(append(b, "0x"...), v, 16)
+}
+
+// appendSigned appends +0x… or -0x…; zero only if asked for.
+func appendSigned(b []byte, v uint64, zero bool) []byte {
+	switch {
+	case v == 0 && !zero:
+		return b
+	case int64(v) < 0:
+		return appendHex(append(b, '-'), -v)
+	}
+	return appendHex(append(b, '+'), v)
+}
+
+// RegisterName returns the manual's name of a register, in lower case, as
+// "r10d", "ah", "xmm3", "st(1)". size is in bytes.
+func RegisterName(class x86.Class, n, size uint8) string {
+	num := strconv.Itoa(int(n))
+	switch class {
+	case x86.ClassGPR:
+		return x86.GPRName(n, size)
+	case x86.ClassHigh:
+		return x86.HighName(n)
+	case x86.ClassSegment:
+		return x86.Segment(n).String()
+	case x86.ClassControl:
+		return "cr" + num
+	case x86.ClassDebug:
+		return "dr" + num
+	case x86.ClassX87:
+		return "st(" + num + ")"
+	case x86.ClassMMX:
+		return "mm" + num
+	case x86.ClassMask:
+		return "k" + num
+	case x86.ClassBound:
+		return "bnd" + num
+	case x86.ClassTile:
+		return "tmm" + num
+	case x86.ClassVector:
+		switch {
+		case size <= 16:
+			return "xmm" + num
+		case size == 32:
+			return "ymm" + num
+		}
+		return "zmm" + num
+	}
+	return "?"
+}
