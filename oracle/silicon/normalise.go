@@ -78,9 +78,10 @@ func interpret(a *answer, p *plan, c *oracle.Case, r *oracle.Result) {
 
 // normalFlags: TF is the harness's own where the case did not ask for it and
 // the instruction cannot have set it. RF, which the CPU sets in the image that a
-// fault saves (SDM vol. 3, 17.3.1.1), stays: the comparison has a rule for it.
+// fault saves (SDM vol. 3, 17.3.1.1), tells how that fault is resumed, not what
+// the instruction did.
 func normalFlags(a *answer, p *plan, c *oracle.Case) uint64 {
-	f := a.rflags
+	f := a.rflags &^ flagRF
 	if p.stop == StopTrap && c.State.RFLAGS&flagTF == 0 && !loadsFlags(&p.sh) {
 		f &^= flagTF
 	}
