@@ -33,7 +33,7 @@ var Flaws = []Flaw{
 	{"shift-count-not-masked", "emulator/exec/shift.go", "Context.count", "return n & 0x1f", "return n & 0x3f", "a 32-bit shift takes six bits of its count"},
 	{"shift-zero-changes-flags", "emulator/exec/shift.go", "shr", "if n == 0 {", "if n > 64 {", "SHR by 0 changes the flags"},
 	{"shld-carry-of-result", "emulator/exec/shift.go", "shld", "c.shifted(r, carry, c.overflowLeft(r, carry))", "c.shifted(r, r&1, c.overflowLeft(r, carry))", "SHLD: CF is a bit of the result"},
-	{"rcl-modulo", "emulator/exec/shift.go", "Context.throughCarry", "func (c *Context) throughCarry() uint { return c.count(1) % (c.bits() + 1) }", "func (c *Context) throughCarry() uint { return c.count(1) % c.bits() }", "RCL and RCR turn the operand without the carry"},
+	{"rcl-modulo", "emulator/exec/shift.go", "", "func (c *Context) throughCarry() uint { return c.count(1) % (c.bits() + 1) }", "func (c *Context) throughCarry() uint { return c.count(1) % c.bits() }", "RCL and RCR turn the operand without the carry"},
 	{"bit-offset-unsigned", "emulator/exec/bit.go", "Context.bitOffset", "off := int64(signExtend(c.reg(c.inst.Reg, c.size), c.size))", "off := int64(c.reg(c.inst.Reg, c.size))", "BT with memory: a negative bit offset goes up"},
 	{"tzcnt-of-zero", "emulator/exec/bit.go", "", "func tzcnt(c *Context) { c.counted(min(uint64(bits.TrailingZeros64(c.in[1])), uint64(c.bits()))) }", "func tzcnt(c *Context) { c.counted(uint64(bits.TrailingZeros64(c.in[1]))) }", "TZCNT of 0 is 64 whatever the width"},
 

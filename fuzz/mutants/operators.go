@@ -120,7 +120,7 @@ func (f *finder) add(kind string, start, end token.Pos, text string) {
 		Func: f.unit.name, Kind: kind,
 		Start: f.src.offset(start), End: f.src.offset(end), Text: text, unit: f.unit,
 	}
-	if f.scope.allows(f, m) {
+	if f.scope.allows(&site{Mutant: m, code: f}) {
 		f.found = append(f.found, m)
 	}
 }

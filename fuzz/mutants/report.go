@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"text/tabwriter"
 )
 
@@ -144,13 +143,4 @@ func group(m map[string]*tally, name string) *tally {
 		m[name] = &tally{}
 	}
 	return m[name]
-}
-
-// String lists the rules and how many mutants each left out.
-func (s *Scope) String() string {
-	var b strings.Builder
-	for _, r := range s.Rules {
-		fmt.Fprintf(&b, "not drawn: %d of %s: %s\n", r.Left, r.Name, r.Why)
-	}
-	return b.String()
 }

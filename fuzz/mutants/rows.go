@@ -182,7 +182,7 @@ func (r *rowFinder) add(kind string, col int, text string) {
 	if col == numColumns-1 {
 		m.Text = " " + text
 	}
-	if r.scope.allows(nil, m) {
+	if r.scope.allows(&site{Mutant: m, row: r}) {
 		r.found = append(r.found, m)
 	}
 }

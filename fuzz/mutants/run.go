@@ -41,8 +41,8 @@ const (
 	Crashed     End = "crash"
 	Hung        End = "hang"
 	Unavailable End = "unavailable"
-	// Broken: the program could not be built.
-	Broken End = "not built"
+	// Broken: the program could not be built, or its harness failed.
+	Broken End = "harness failure"
 )
 
 // Verdict is how the run of one mutant ended.
@@ -107,11 +107,15 @@ func (r *Runner) Run(ctx context.Context, m *Mutant) *Verdict {
 	err := cmd.Run()
 	v.Elapsed = time.Since(start)
 	v.End, v.Answer = judge(ctx, err, out.Bytes())
-	if v.End == Crashed || v.End == Unavailable {
+	if v.End != Diverged && v.End != Survived {
 		v.Output = tail(diag.String(), 40)
 	}
 	return v
 }
+
+// exitHarness is the status of a probe whose harness failed, which says
+// nothing about the mutant. A panic of the Go runtime ends with another.
+const exitHarness = 1
 
 // judge reads a probe's end. What is not a clean answer is a crash: a mutant
 // that takes the process down has been seen.
@@ -121,6 +125,10 @@ func judge(ctx context.Context, err error, out []byte) (End, Answer) {
 	}
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	var a Answer
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() == exitHarness) {
+		return Broken, a
+	}
 	if err != nil || json.Unmarshal([]byte(lines[len(lines)-1]), &a) != nil {
 		return Crashed, a
 	}

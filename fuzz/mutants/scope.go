@@ -1,6 +1,7 @@
 package mutants
 
 import (
+	"fmt"
 	"go/ast"
 	"go/types"
 	"path"
@@ -11,9 +12,16 @@ import (
 // counts what it left out.
 type Rule struct {
 	Name, Why string
-	match     func(f *finder, m *Mutant) bool
+	match     func(s *site) bool
 	// Left is the number of mutants that the rule left out.
 	Left int
+}
+
+// site is where a mutant would be: in Go source, or in a row of the table.
+type site struct {
+	*Mutant
+	code *finder
+	row  *rowFinder
 }
 
 // Scope is the rules that say which sites are not drawn. Whatever they do not
@@ -23,9 +31,9 @@ type Scope struct{ Rules []*Rule }
 
 // allows says whether a mutant may be drawn; the first rule that matches
 // counts it.
-func (s *Scope) allows(f *finder, m *Mutant) bool {
+func (s *Scope) allows(at *site) bool {
 	for _, r := range s.Rules {
-		if r.match(f, m) {
+		if r.match(at) {
 			r.Left++
 			return false
 		}
@@ -33,38 +41,106 @@ func (s *Scope) allows(f *finder, m *Mutant) bool {
 	return true
 }
 
-// Without returns a scope without the rules of those names.
-func (s *Scope) Without(names ...string) *Scope {
-	out := &Scope{}
-next:
+// String lists the rules and how many mutants each left out.
+func (s *Scope) String() string {
+	var b strings.Builder
 	for _, r := range s.Rules {
-		for _, n := range names {
-			if r.Name == n {
-				continue next
-			}
-		}
-		out.Rules = append(out.Rules, r)
+		fmt.Fprintf(&b, "not drawn: %d of %s: %s\n", r.Left, r.Name, r.Why)
 	}
-	return out
+	return b.String()
 }
 
 // ModelScope is the scope of the model's packages.
 func ModelScope() *Scope {
 	return &Scope{Rules: []*Rule{
-		{Name: "generated code", Why: "the instruction table is mutated row by row instead", match: func(f *finder, _ *Mutant) bool {
-			return ast.IsGenerated(f.file.AST)
+		{Name: "generated code", Why: "the instruction table is mutated row by row instead", match: func(s *site) bool {
+			return s.code != nil && ast.IsGenerated(s.code.file.AST)
 		}},
-		{Name: "constant declarations", Why: "a constant cannot be chosen at run time; the places that use it are mutated instead", match: func(f *finder, _ *Mutant) bool {
-			return f.unit.constant
+		{Name: "constant declarations", Why: "a constant cannot be chosen at run time; the places that use it are mutated instead", match: func(s *site) bool {
+			return s.code != nil && s.code.unit.constant
 		}},
-		{Name: "words for people", Why: "names, disassembly text and error messages are not behaviour", match: func(f *finder, _ *Mutant) bool {
-			return f.inText()
+		{Name: "words for people", Why: "names, disassembly and error messages are not behaviour", match: func(s *site) bool {
+			return s.code != nil && (s.code.inText() || s.in(place{file: "text.go"}))
+		}},
+		places("the harness's own checks", "they judge the model and are judged by their own tests",
+			place{file: "promise.go"}, place{file: "equal.go"}, place{file: "journal.go"}),
+		places("the generator's encoder", "it makes cases; a wrong one makes other cases",
+			place{file: "encode.go"}),
+		places("16 and 32-bit code", "until those modes run beside the CPU",
+			place{file: "decimal.go"}, place{fn: "bound"}, place{fn: "into"}, place{fn: "pusha"}, place{fn: "popa"}, place{fn: "Context.vm86Denied"},
+			place{fn: "cursor.memory16"}, place{fn: "bases16"}, place{when: "in.AddrSize == 2"}, place{when: "c.info.long == 0"},
+			place{when: "c.info.long == 0 && c.code[c.pos] < 0xc0"}, place{fn: "modeInfos"}, place{fn: "infoOf"}),
+		places("hooks that the reference Bus always offers, and answers it never gives", "FuzzContract's business: the campaign's Bus is whole and honest",
+			place{file: "absent.go"}, place{fn: "Context.need"}, place{fn: "filter"}, place{fn: "Answer"}, place{fn: "Effects.refused"}),
+		places("operations that CPL 3 cannot stage", "until the system instructions run",
+			place{fn: "cli"}, place{fn: "sti"}, place{fn: "hlt"}, place{fn: "Context.portAllowed"}, place{fn: "Context.taskRead"},
+			place{fn: "Context.port"}, place{fn: "in"}, place{fn: "out"}, place{fn: "ins"}, place{fn: "outs"}, place{fn: "Context.portOperation"},
+			place{fn: "Context.readPort"}, place{fn: "Context.writePort"}, place{fn: "Context.readPortAt"}, place{fn: "Context.writePortAt"}),
+		places("answers that differ from run to run", "the CPU's answer cannot be compared",
+			place{fn: "rdtsc"}, place{fn: "rdtscp"}, place{fn: "rdpid"}, place{fn: "cpuid"}, place{fn: "Context.random"}, place{fn: "rdrand"}, place{fn: "rdseed"},
+			place{fn: "Context.timestamp"}, place{fn: "Context.readMSR"}, place{fn: "Context.readControl"}),
+		places("code for CPUs of the other maker", "its turn comes on such a CPU",
+			place{when: "c.amd()"}),
+		{Name: "the flags column", Why: "it says what the comparison masks; no instruction's meaning reads it", match: func(s *site) bool {
+			return s.Kind == "row-flags"
+		}},
+		{Name: "the implicit column", Why: "families name their implicit operands themselves", match: func(s *site) bool {
+			return s.Kind == "row-implicit"
+		}},
+		{Name: "the feature column", Why: "dropping a feature shows only on a CPU without it", match: func(s *site) bool {
+			return s.Kind == "row-feature"
+		}},
+		{Name: "rows that are not of 64-bit mode", Why: "until the other modes run beside the CPU", match: func(s *site) bool {
+			return s.row != nil && !strings.Contains(s.row.cols[colModes], "64")
 		}},
 	}}
 }
 
-// inText says whether the site makes text: a function that returns or takes a
-// buffer of text, or the arguments of panic and of package fmt.
+// place names sites: those of a file, of a function, and within what an if or
+// a case does when a condition holds. What is empty does not restrict.
+type place struct{ file, fn, when string }
+
+// places is a rule that leaves out the sites of a list.
+func places(name, why string, list ...place) *Rule {
+	return &Rule{Name: name, Why: why, match: func(s *site) bool {
+		for _, p := range list {
+			if s.in(p) {
+				return true
+			}
+		}
+		return false
+	}}
+}
+
+func (s *site) in(p place) bool {
+	if s.code == nil {
+		return false
+	}
+	return (p.file == "" || path.Base(s.File.Rel) == p.file) && (p.fn == "" || s.Func == p.fn) && (p.when == "" || s.code.under(p.when))
+}
+
+// under says whether the site is in the body of an if, or of a case, with that
+// condition.
+func (f *finder) under(condition string) bool {
+	for i, n := range f.stack {
+		switch n := n.(type) {
+		case *ast.IfStmt:
+			if i+1 < len(f.stack) && f.stack[i+1] == n.Body && oneLine(f.text(n.Cond)) == condition {
+				return true
+			}
+		case *ast.CaseClause:
+			for _, e := range n.List {
+				if oneLine(f.text(e)) == condition {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// inText says whether the site makes text: a function that returns a string
+// or appends to one, or the arguments of panic and of package fmt.
 func (f *finder) inText() bool {
 	name := f.unit.name
 	if i := strings.LastIndexByte(name, '.'); i >= 0 {
@@ -97,17 +173,6 @@ func (f *finder) inText() bool {
 			if x, ok := fun.X.(*ast.Ident); ok && (x.Name == "fmt" || x.Name == "errors") {
 				return true
 			}
-		}
-	}
-	return false
-}
-
-// inFile says whether the site's file has one of the base names.
-func (f *finder) inFile(names ...string) bool {
-	base := path.Base(f.file.Rel)
-	for _, n := range names {
-		if base == n {
-			return true
 		}
 	}
 	return false
