@@ -56,11 +56,15 @@ func (k *Comparer) Compare(c *Case, in *decode.Inst, subject, reference *Result)
 	}
 	unknown := subject.Unknown | reference.Unknown
 	rip := subject.State.RIP
+	k.undef.clear()
+	if k.gate(c, subject, reference) {
+		d.Fields |= k.compareState(c, subject, reference, unknown, rip, &d)
+		return d
+	}
 	if subject.Outcome != reference.Outcome {
 		d.Fields |= FieldOutcome
 		return d
 	}
-	k.undef.clear()
 	switch subject.Outcome {
 	case step.Okay:
 		k.undef.find(k, c, in)
@@ -101,6 +105,27 @@ func (k *Comparer) hit(r RuleID, masked bool) {
 	if masked {
 		k.Counts[r].Masked++
 	}
+}
+
+// Vectors whose gates user code may use: INT3 and INTO are of no use without.
+// INT 80h is a system call of some kernels.
+func openGate(vector uint8) bool { return vector == x86.VectorBP || vector == x86.VectorOF }
+
+// gate applies RuleGate: the subject reports INT n, the reference the fault
+// that its closed gate gives.
+func (k *Comparer) gate(c *Case, subject, reference *Result) bool {
+	if subject.Outcome != step.Exception || reference.Outcome != step.Exception || c.State.CPL == 0 {
+		return false
+	}
+	s, r := &subject.Event, &reference.Event
+	if s.Type != x86.EventSoftwareInterrupt || openGate(s.Vector) || r.Type != x86.EventFault {
+		return false
+	}
+	if r.Vector != x86.VectorGP || r.ErrorCode != uint32(s.Vector)*8+2 {
+		return false
+	}
+	k.hit(RuleGate, true)
+	return true
 }
 
 func isSoftware(t x86.EventType) bool {

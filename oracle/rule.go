@@ -21,6 +21,7 @@ const (
 	RuleResultSize16
 	RuleResultOther
 	RuleTrapRIP
+	RuleGate
 	RuleUnknown
 	RuleUnimplemented
 	RuleUnsupported
@@ -78,6 +79,9 @@ var rules = [NumRules]Rule{
 	},
 	RuleTrapRIP: {
 		Name: "software-event-rip", Reason: "a software interrupt or exception keeps RIP in the emulator, which reports its length; the CPU delivers it with RIP after", Source: "SDM vol. 3, 6.12.1; Xen x86_emulate, X86_EVENTTYPE_SW_*",
+	},
+	RuleGate: {
+		Name: "software-interrupt-gate", Reason: "INT n through a gate that user code may not use is delivered as #GP(8n+2); the emulator reports INT n and leaves delivery to its caller", Source: "SDM vol. 3, 6.12.1.2",
 	},
 	RuleUnknown: {
 		Name: "unknown", Reason: "one of the engines cannot see the field", Source: "Result.Unknown",
