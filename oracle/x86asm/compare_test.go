@@ -1,0 +1,179 @@
+package x86asm
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-4e121ece/ringfence/corpus"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+	"github.com/seed-4e121ece/ringfence/oracle"
+)
+
+// comparison holds what a run of the two decoders gave.
+type comparison struct {
+	model, reference oracle.Decoder
+	quirks           *oracle.QuirkSet
+	strings, valid   int
+	uncovered        map[string]int
+	// unexplained are the differences by cause, each with its first strings.
+	unexplained map[string]*cause
+	// first is after how many strings each quirk explained something, 0 if it
+	// did not.
+	first []int
+}
+
+type cause struct {
+	count    int
+	examples []string
+}
+
+func newComparison(model oracle.Decoder) *comparison {
+	rows := Quirks()
+	return &comparison{
+		model: model, reference: New(), quirks: oracle.NewQuirkSet(rows),
+		uncovered: map[string]int{}, unexplained: map[string]*cause{}, first: make([]int, len(rows)),
+	}
+}
+
+// compare runs both decoders over one string.
+func (c *comparison) compare(code []byte, mode x86.Mode) {
+	c.strings++
+	var right, wrong oracle.Decoded
+	c.model.Decode(code, mode, &right)
+	if !right.Covered {
+		c.uncovered[right.Group]++
+		return
+	}
+	c.reference.Decode(code, mode, &wrong)
+	if right.Valid {
+		c.valid++
+	}
+	diff := oracle.CompareDecoded(&right, &wrong)
+	if diff == 0 {
+		return
+	}
+	before := slices.Clone(c.quirks.Counts)
+	rest, _ := c.quirks.ExplainDecoded(code, mode, diff, &right, &wrong)
+	for i, n := range c.quirks.Counts {
+		if n != before[i] && c.first[i] == 0 {
+			c.first[i] = c.strings
+		}
+	}
+	if rest != 0 {
+		c.add(code, mode, rest, &right, &wrong)
+	}
+}
+
+func (c *comparison) add(code []byte, mode x86.Mode, rest oracle.DecodedField, right, wrong *oracle.Decoded) {
+	var l oracle.Lexed
+	l.Lex(code, mode)
+	side := ""
+	if rest == oracle.DecodedValidity {
+		side = map[bool]string{true: " (model valid)", false: " (model invalid)"}[right.Valid]
+	}
+	key := fmt.Sprintf("%v%s escape %d map %d opcode %02x pp %02x model %q x86asm %q", rest, side, l.Escape, l.MapNumber, l.Opcode, l.PP,
+		right.Mnemonic+right.Reason, wrong.Mnemonic+wrong.Reason)
+	k := c.unexplained[key]
+	if k == nil {
+		k = &cause{}
+		c.unexplained[key] = k
+	}
+	k.count++
+	if len(k.examples) < 3 {
+		k.examples = append(k.examples, fmt.Sprintf("%x\n        model  %s\n        x86asm %s", code, show(right), show(wrong)))
+	}
+}
+
+// show prints what a test's reader wants of an answer.
+func show(d *oracle.Decoded) string {
+	if !d.Valid {
+		return "invalid: " + d.Reason
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d %s", d.Length, d.Mnemonic)
+	for _, o := range d.Operands[:d.NumOperands] {
+		fmt.Fprintf(&b, " %s", showOperand(&o))
+	}
+	return b.String()
+}
+
+func showOperand(o *oracle.Operand) string {
+	switch o.Kind {
+	case oracle.OperandRegister:
+		return fmt.Sprintf("r%d.%d/%d", o.Class, o.Register, o.Size)
+	case oracle.OperandMemory:
+		return fmt.Sprintf("%v:[%#x+%#x*%d%+#x]/%d/a%d", o.Segment, o.Base, o.Index, o.Scale, o.Value, o.Size, o.AddrSize)
+	case oracle.OperandImmediate:
+		return fmt.Sprintf("$%#x/%d", o.Value, o.Size)
+	default:
+		return fmt.Sprintf("{%d %#x/%d}", o.Kind, o.Value, o.Size)
+	}
+}
+
+// report fails the test for differences that no quirk explains, the most
+// frequent first.
+func (c *comparison) report(t *testing.T) {
+	t.Helper()
+	keys := make([]string, 0, len(c.unexplained))
+	total := 0
+	for k, v := range c.unexplained {
+		keys = append(keys, k)
+		total += v.count
+	}
+	sort.Slice(keys, func(i, j int) bool {
+		a, b := c.unexplained[keys[i]], c.unexplained[keys[j]]
+		return a.count > b.count || a.count == b.count && keys[i] < keys[j]
+	})
+	for _, k := range keys[:min(len(keys), 100)] {
+		v := c.unexplained[k]
+		t.Errorf("%d × %s\n      %s", v.count, k, strings.Join(v.examples, "\n      "))
+	}
+	groups := make([]string, 0, len(c.uncovered))
+	for g, n := range c.uncovered {
+		groups = append(groups, fmt.Sprintf("%s %d", g, n))
+	}
+	sort.Strings(groups)
+	t.Logf("%d strings, %d valid, %d unexplained differences of %d causes; not in the table: %s",
+		c.strings, c.valid, total, len(keys), strings.Join(groups, ", "))
+}
+
+// logQuirks prints how much each quirk absorbed.
+func (c *comparison) logQuirks(t *testing.T) {
+	t.Helper()
+	for i := range c.quirks.Rows {
+		t.Logf("%9d absorbed by %-32s %s", c.quirks.Counts[i], c.quirks.Rows[i].Name, c.quirks.Rows[i].Reason)
+	}
+}
+
+// TestAgreesWithModel is the full comparison in 64-bit mode: the seeds, and
+// random strings. No difference may be left, and every quirk must have had
+// something to explain.
+func TestAgreesWithModel(t *testing.T) {
+	n := 5_000_000
+	if testing.Short() {
+		n = 200_000
+	}
+	c := newComparison(modelDecoder())
+	for s := range corpus.Seeds() {
+		if s.Mode == 64 {
+			c.compare(s.Bytes, x86.Long64)
+		}
+	}
+	s := newStrings(1)
+	for range n {
+		c.compare(s.next(), x86.Long64)
+	}
+	c.logQuirks(t)
+	c.report(t)
+	if testing.Short() {
+		return
+	}
+	for i, k := range c.quirks.Counts {
+		require.NotZero(t, k, "quirk %s explained nothing: remove it or find out why", c.quirks.Rows[i].Name)
+	}
+}
