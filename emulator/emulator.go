@@ -152,12 +152,14 @@ func finish(fx *Effects, out Outcome) Outcome {
 	fx.FlagsDirty = false
 	fx.FPUDirty = 0
 	partial := isa.PartialNone
-	if out == Exception || out == Retry {
+	if out == Exception {
 		partial = exec.PartialOf(fx.Inst.Row)
 	}
-	if partial == isa.PartialRegisters {
+	switch partial {
+	case isa.PartialRegisters:
 		fx.GPRDirty &^= 1 << x86.RSP
-	} else {
+	case isa.PartialIteration:
+	default:
 		fx.GPRDirty = 0
 	}
 	if partial != isa.PartialStack {

@@ -9,7 +9,8 @@ import (
 
 // cmpxchg compares the accumulator with the destination. Equal, the
 // destination becomes the source; if not, the accumulator becomes the
-// destination, which is written back as it was (SDM vol. 2, CMPXCHG).
+// destination, which stays: memory is checked for writing all the same, but a
+// 32-bit register keeps its upper half, although the manual writes it back.
 func cmpxchg(c *Context) {
 	c.sub(c.State.GPR[x86.RAX]&c.mask, c.in[0], 0)
 	if c.flags&x86.ZF != 0 {
@@ -17,6 +18,7 @@ func cmpxchg(c *Context) {
 		return
 	}
 	c.keep(0)
+	c.skip = !c.inst.IsMem
 	c.setReg(x86.RAX, c.size, c.in[0])
 }
 
@@ -81,23 +83,23 @@ func (c *Context) storePair(a step.Access, half uint8, old, new [2]uint64) {
 }
 
 // movdir64b moves 64 bytes from memory to ES:reg, which is aligned (SDM vol.
-// 2, MOVDIR64B).
+// 2, MOVDIR64B). CPUs check the destination first; it is read with write
+// intent for that, since the data is not known yet.
 func movdir64b(c *Context) {
 	if !c.need(step.HookWrite) {
 		return
 	}
-	from := c.access(c.segment, c.offset, 64, step.IntentRead)
-	c.log(from)
-	if out := c.Bus.ReadBytes(from, c.wide[:64], &c.Fx.Event); out != step.Okay {
-		c.stop(out)
-		return
-	}
-	to := c.access(x86.ES, c.State.GPR[c.inst.Reg&15]&masks[c.inst.AddrSize&15], 64, step.IntentWrite)
+	data := c.wide[:64]
+	to := c.access(x86.ES, c.State.GPR[c.inst.Reg&15]&masks[c.inst.AddrSize&15], 64, step.IntentModify)
 	to.Align = 64
-	c.log(to)
-	if out := c.Bus.ProbeWriteBytes(to, c.wide[:64], &c.Fx.Event); out != step.Okay {
-		c.stop(out)
-		return
+	from := c.access(c.segment, c.offset, 64, step.IntentRead)
+	for _, a := range [2]step.Access{to, from} {
+		c.log(a)
+		if out := c.Bus.ReadBytes(a, data, &c.Fx.Event); out != step.Okay {
+			c.stop(out)
+			return
+		}
 	}
-	c.stageWide(to, c.wide[:64])
+	to.Intent = step.IntentWrite
+	c.stageWide(to, data)
 }

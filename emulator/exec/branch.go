@@ -31,11 +31,20 @@ func jcc(c *Context) {
 	}
 }
 
-// call checks its target before it pushes.
+// call pushes the return address and goes to target. Intel's CPUs push before
+// they check the target: where it faults, the stack has been written though
+// rSP has not moved. AMD's check first.
 func (c *Context) call(target uint64) {
-	c.jump(target)
+	if c.amd() {
+		c.jump(target)
+		if c.outcome == step.Okay {
+			c.push(c.next, c.inst.OpSize)
+		}
+		return
+	}
+	c.push(c.next, c.inst.OpSize)
 	if c.outcome == step.Okay {
-		c.push(c.next, c.inst.OpSize)
+		c.jump(target)
 	}
 }
 

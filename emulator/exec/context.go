@@ -34,6 +34,8 @@ type Context struct {
 	in, out [isa.MaxOperands]uint64
 	// kept has a bit for each operand that the instruction leaves as it was.
 	kept uint8
+	// skip says that the first operand is not written at all.
+	skip bool
 	// size is the operand width in bytes: of the first operand, or the
 	// effective operand size. mask and top (the number of the sign bit) go
 	// with it.
@@ -88,6 +90,7 @@ func (c *Context) Execute() step.Outcome {
 	c.rip = c.next
 	c.setSize(p.size)
 	c.kept = 0
+	c.skip = false
 	if c.inst.IsMem && !p.late {
 		c.locate()
 	}
@@ -178,7 +181,7 @@ func (c *Context) readOperands() {
 		case fromOne:
 			c.in[i] = 1
 		case fromSegment:
-			c.in[i] = uint64(c.State.Selector[c.inst.Reg%x86.NumSegment])
+			c.in[i] = uint64(c.State.Selector[c.inst.Reg&7%x86.NumSegment])
 		case fromFixedSegment:
 			c.in[i] = uint64(c.State.Selector[o.reg%x86.NumSegment])
 		}
@@ -192,7 +195,7 @@ func (c *Context) writeOperands() {
 	p := c.plan
 	for i := int(p.n) - 1; i >= 0; i-- {
 		o := &p.ops[i]
-		if !o.write {
+		if !o.write || i == 0 && c.skip {
 			continue
 		}
 		switch o.from {

@@ -128,6 +128,7 @@ var families = map[string]family{
 	"RDRAND": own(rdrand), "RDSEED": own(rdseed),
 	"RDFSBASE": own(rdbase), "RDGSBASE": own(rdbase), "WRFSBASE": own(wrbase), "WRGSBASE": own(wrbase),
 	"IN": own(in), "OUT": own(out), "CLI": own(cli), "STI": own(sti), "HLT": own(hlt),
+	"CLAC": own(supervisor), "STAC": own(supervisor),
 	"DAA": own(daa), "DAS": own(das), "AAA": own(aaa), "AAS": own(aas), "AAM": own(aam), "AAD": own(aad),
 	"SALC": own(salc),
 }
@@ -228,6 +229,9 @@ func makePlan(r *isa.Row) plan {
 	p := plan{
 		run: f.run, own: f.own, late: f.late, bitString: f.bitString && r.Operands[1].Kind == isa.KindReg,
 		implicitLock: r.Attr&isa.AttrImplicitLock != 0, partial: r.Partial, cpl0: r.Attr&isa.AttrCPL0 != 0,
+	}
+	if name := r.Mnemonic.String(); name == "CLAC" || name == "STAC" {
+		p.cpl0 = false // they are #UD instead
 	}
 	if r.NumOperands > maxPlanned {
 		p.run = nil

@@ -22,22 +22,23 @@ func (c *Context) repeating() bool {
 		size = 1
 	}
 	c.setSize(size)
-	if !c.repeated() || c.counter() != 0 {
+	if !c.repeated() {
 		return true
 	}
-	c.nothingRepeated()
-	return false
+	c.narrow()
+	return c.counter() != 0
 }
 
-// nothingRepeated is what a count of zero does to the registers with 32-bit
-// addresses in 64-bit mode: AMD's CPUs change nothing; Intel's clear the
-// upper half of RCX, and of the pointers of MOVS and STOS (seen on CPUs, and
-// so coded in KVM).
-func (c *Context) nothingRepeated() {
+// narrow is what REP with 32-bit addresses in 64-bit mode does to registers
+// before its first iteration, so that it shows where the count is 0 and where
+// the first iteration faults: Intel's CPUs clear the upper half of RCX, and of
+// the pointers of MOVS and STOS but of no other. (Seen on CPUs; KVM has the
+// case of a count of 0.) AMD's change nothing.
+func (c *Context) narrow() {
 	if c.State.Mode != x86.Long64 || c.inst.AddrSize != 4 || c.amd() {
 		return
 	}
-	c.setReg(x86.RCX, 4, 0)
+	c.setReg(x86.RCX, 4, c.State.GPR[x86.RCX])
 	switch c.inst.Opcode &^ 1 {
 	case 0xa4:
 		c.setReg(x86.RSI, 4, c.State.GPR[x86.RSI])
@@ -64,7 +65,7 @@ func (c *Context) advance(n uint8) {
 // iterated ends an iteration: it counts, and repeats while there is a count
 // left and more says so.
 func (c *Context) iterated(more bool) {
-	if !c.repeated() || c.outcome != step.Okay {
+	if !c.repeated() {
 		return
 	}
 	n := c.counter() - 1
@@ -87,20 +88,36 @@ func movs(c *Context) {
 		return
 	}
 	c.store(x86.ES, c.pointer(x86.RDI), c.size, v)
+	if c.outcome != step.Okay {
+		return
+	}
 	c.advance(x86.RSI)
 	c.advance(x86.RDI)
 	c.iterated(true)
 }
 
+// cmps reads ES:rDI first on Intel's CPUs, as shows when both operands fault.
 func cmps(c *Context) {
 	if !c.repeating() {
 		return
 	}
-	a := c.load(c.dataSegment(), c.pointer(x86.RSI), c.size, step.IntentRead)
+	var a, b uint64
+	if c.amd() {
+		a = c.load(c.dataSegment(), c.pointer(x86.RSI), c.size, step.IntentRead)
+	} else {
+		b = c.load(x86.ES, c.pointer(x86.RDI), c.size, step.IntentRead)
+	}
 	if c.outcome != step.Okay {
 		return
 	}
-	b := c.load(x86.ES, c.pointer(x86.RDI), c.size, step.IntentRead)
+	if c.amd() {
+		b = c.load(x86.ES, c.pointer(x86.RDI), c.size, step.IntentRead)
+	} else {
+		a = c.load(c.dataSegment(), c.pointer(x86.RSI), c.size, step.IntentRead)
+	}
+	if c.outcome != step.Okay {
+		return
+	}
 	c.sub(a, b, 0)
 	c.advance(x86.RSI)
 	c.advance(x86.RDI)
@@ -112,6 +129,9 @@ func scas(c *Context) {
 		return
 	}
 	b := c.load(x86.ES, c.pointer(x86.RDI), c.size, step.IntentRead)
+	if c.outcome != step.Okay {
+		return
+	}
 	c.sub(c.State.GPR[x86.RAX]&c.mask, b, 0)
 	c.advance(x86.RDI)
 	c.iterated(c.compared())
@@ -122,6 +142,9 @@ func stos(c *Context) {
 		return
 	}
 	c.store(x86.ES, c.pointer(x86.RDI), c.size, c.State.GPR[x86.RAX])
+	if c.outcome != step.Okay {
+		return
+	}
 	c.advance(x86.RDI)
 	c.iterated(true)
 }
@@ -131,6 +154,9 @@ func lods(c *Context) {
 		return
 	}
 	v := c.load(c.dataSegment(), c.pointer(x86.RSI), c.size, step.IntentRead)
+	if c.outcome != step.Okay {
+		return
+	}
 	c.setReg(x86.RAX, c.size, v)
 	c.advance(x86.RSI)
 	c.iterated(true)
@@ -171,11 +197,21 @@ func outs(c *Context) {
 }
 
 // portOperation starts an iteration of INS or OUTS: elements of at most four
-// bytes, and the right to the port.
+// bytes, and the right to the port, which is checked even if a REP has
+// nothing to do.
 func (c *Context) portOperation(hooks step.Hooks) bool {
-	if !c.repeating() {
+	c.setSize(c.portSize())
+	if !c.portAllowed(uint16(c.State.GPR[x86.RDX])) || !c.repeating() {
 		return false
 	}
-	c.setSize(min(c.size, 4))
-	return c.portAllowed(uint16(c.State.GPR[x86.RDX])) && c.need(hooks)
+	c.setSize(c.portSize())
+	return c.need(hooks)
+}
+
+// portSize is the width of INS and OUTS, by the opcode's low bit.
+func (c *Context) portSize() uint8 {
+	if c.inst.Opcode&1 == 0 {
+		return 1
+	}
+	return min(c.inst.OpSize, 4)
 }

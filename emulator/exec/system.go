@@ -308,6 +308,15 @@ func sti(c *Context) {
 	c.flags |= x86.IF
 }
 
+// supervisor is CLAC and STAC, which are undefined above CPL 0 (SDM vol. 2).
+func supervisor(c *Context) {
+	if c.State.CPL != 0 {
+		c.raise(x86.Fault(x86.VectorUD))
+		return
+	}
+	c.assign(x86.AC, c.inst.ModRM&1 != 0)
+}
+
 func hlt(c *Context) { c.retire |= step.RetireHLT }
 
 // Numbers of cache operations, as OpCache carries them.
@@ -317,13 +326,10 @@ const (
 	CacheWriteBack
 )
 
-// flush is CLFLUSH, CLFLUSHOPT and CLWB. It faults as a load of a byte does.
+// flush is CLFLUSH, CLFLUSHOPT and CLWB. It faults as a load of a byte does:
+// the table has it read its operand.
 func (c *Context) flush(kind uint32) {
 	if !c.need(step.HookCacheOp) {
-		return
-	}
-	c.load(c.segment, c.offset, 1, step.IntentRead)
-	if c.outcome != step.Okay {
 		return
 	}
 	if op := c.newOp(step.OpCache); op != nil {
