@@ -30,7 +30,10 @@ type Executor struct {
 	index    [maxSlots]int // of the case that each slot in flight holds
 	seq      uint64
 	retried  int // index in this Run of the case that was tried again, -1 none
+	tries    int // how often it was
 	respawns int
+	pid      atomic.Int64
+	reckless bool // tests only: let a case reach the runner's memory
 }
 
 // Option changes how an Executor works.
@@ -78,6 +81,10 @@ func (e *Executor) Name() string { return "silicon" }
 // Respawns is how many children had to be replaced so far.
 func (e *Executor) Respawns() int { return e.respawns }
 
+// Pid is the process id of the child that was started last. It may be called
+// from any goroutine, as by a test that kills the child.
+func (e *Executor) Pid() int { return int(e.pid.Load()) }
+
 // Close ends the children.
 func (e *Executor) Close() error {
 	for _, c := range e.children {
@@ -101,9 +108,13 @@ func (e *Executor) child(l *oracle.Layout) (*child, error) {
 		return nil, err
 	}
 	c, err := newChild(g, e.cpu)
+	for try := 1; err != nil && try < maxTries; try++ {
+		c, err = newChild(g, e.cpu)
+	}
 	if err != nil {
 		return nil, err
 	}
+	e.pid.Store(int64(c.proc.Pid()))
 	if len(e.children) == maxChildren {
 		e.children[maxChildren-1].close()
 		e.children = e.children[:maxChildren-1]
@@ -209,20 +220,25 @@ func (e *Executor) batch(c *child, cases []oracle.Case, results []oracle.Result,
 	return e.lost(results, e.index[answered], stuck)
 }
 
-// lost deals with the case that a child has not answered properly: it is tried
-// once more in a new child, for a child may be killed from outside; the second
-// time it is to blame.
+// maxTries is how often a case is tried: a child may be killed from outside, and
+// only a case that loses every one of them is to blame. Starting a child is
+// tried as often.
+const maxTries = 3
+
+// lost deals with the case that a child has not answered properly.
 func (e *Executor) lost(results []oracle.Result, index int, stuck bool) (int, error) {
 	next := index
+	if e.retried != index {
+		e.retried, e.tries = index, 0
+	}
+	e.tries++
 	switch r := &results[index]; {
 	case stuck:
 		r.Ending, r.Note = oracle.RanAway, "the runner made no progress and was killed"
 		next++
-	case e.retried == index:
-		r.Ending, r.Note = oracle.Died, "the runner died or broke its protocol, twice"
+	case e.tries == maxTries:
+		r.Ending, r.Note = oracle.Died, "the runner died or broke its protocol at every try"
 		next++
-	default:
-		e.retried = index
 	}
 	_, err := e.replace()
 	return next, err
@@ -269,7 +285,8 @@ func (e *Executor) pack(c *child, n int, cs *oracle.Case, r *oracle.Result) (nea
 	for _, v := range cs.State.GPR {
 		near = near || !c.clear(v)
 	}
-	if near || !c.clear(cs.FSBase) || !c.clear(cs.GSBase) {
+	near = near || !c.clear(cs.FSBase) || !c.clear(cs.GSBase)
+	if near = near || p.sh.memory && !c.clear(p.sh.effective(cs, p.next)); near && !e.reckless {
 		return true, ""
 	}
 	run := &c.g.runs[p.run]

@@ -32,6 +32,9 @@ func (e *Executor) Name() string { return "silicon" }
 // Respawns is 0.
 func (e *Executor) Respawns() int { return 0 }
 
+// Pid is 0.
+func (e *Executor) Pid() int { return 0 }
+
 // Run says why not.
 func (e *Executor) Run([]oracle.Case, []oracle.Result) error { return errMachine }
 

@@ -1,0 +1,165 @@
+package silicon
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-4e121ece/ringfence/emulator/step"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+	"github.com/seed-4e121ece/ringfence/oracle"
+)
+
+var pool = []uint64{
+	0, 1, 2, 7, 8, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0x7fffffff, 0x80000000, 0xffffffff, 1<<63 - 1, 1 << 63, ^uint64(0), 1<<47 - 8, 1 << 47,
+	data, data + 1, data + 8, middle, middle - 1, middle - 4, middle - 64, data + 2*page - 8, data + 2*page - 1, data + 2*page, data + 0x400,
+	stack, stack + page, stack + page - 64, stack + 2*page - 8, stack + 2*page, stack + 0x300, ro, ro + 16, ro + page - 4,
+	code, code + 1, code + page, code + 2*page - 1, 0x1000, 0xffff800000000000,
+}
+
+// randomCase makes a case out of random bytes or of a random opcode with
+// sensible operands.
+func randomCase(r *rand.Rand) oracle.Case {
+	c := NewCase(nil)
+	var b [16]byte
+	binary.LittleEndian.PutUint64(b[:], r.Uint64())
+	binary.LittleEndian.PutUint64(b[8:], r.Uint64())
+	n := 1 + r.IntN(15)
+	switch r.IntN(4) {
+	case 0: // anything
+	case 1: // REX.W, one-byte map
+		b[0] = 0x48
+	case 2:
+		b[0] = 0x0f
+	case 3:
+		b[0] &= 0x3b // the classic ALU rows
+		b[1] |= byte(r.IntN(2)) * 0xc0
+	}
+	copy(c.Code[:], b[:])
+	c.CodeLen = uint8(n)
+	if r.IntN(2) == 0 { // mostly just the instruction
+		var s shape
+		s.analyse(b[:15])
+		if s.length > 0 {
+			c.CodeLen = uint8(s.length)
+		}
+	}
+	for i := range c.State.GPR {
+		c.State.GPR[i] = r.Uint64()
+		if r.IntN(8) != 0 {
+			c.State.GPR[i] = pool[r.IntN(len(pool))]
+		}
+	}
+	if r.IntN(4) != 0 {
+		c.State.GPR[x86.RSP] = stack + page + uint64(r.IntN(16)-8)*8
+	}
+	if r.IntN(4) != 0 {
+		c.State.GPR[x86.RCX] = uint64(r.IntN(40))
+	}
+	c.State.RFLAGS = r.Uint64()&uint64(x86.FlagsStatus|x86.DF) | intFlag
+	if r.IntN(16) == 0 {
+		c.State.RFLAGS |= uint64(x86.AC)
+	}
+	switch r.IntN(8) {
+	case 0:
+		c.State.RIP = code + 2*page - uint64(1+r.IntN(40))
+	case 1:
+		c.State.RIP = code + uint64(r.IntN(2*page))
+	}
+	c.FSBase, c.GSBase = pool[r.IntN(16)], data
+	for i := 0; i+8 <= len(c.Memory); i += 8 {
+		binary.LittleEndian.PutUint64(c.Memory[i:], pool[r.IntN(len(pool))])
+	}
+	return c
+}
+
+func randomCases(seed uint64, n int) []oracle.Case {
+	r := rand.New(rand.NewPCG(seed, 1))
+	cases := make([]oracle.Case, n)
+	for i := range cases {
+		cases[i] = randomCase(r)
+	}
+	return cases
+}
+
+// TestRepeatable runs random cases twice, the second time in another order and
+// in batches of other sizes: a result depends on nothing but its case.
+func TestRepeatable(t *testing.T) {
+	n := 200_000
+	if testing.Short() {
+		n = 20_000
+	}
+	const chunk = 10_000
+	e := newExecutor(t)
+	counts := map[string]int{}
+	r := rand.New(rand.NewPCG(7, 7))
+	for seed := range n / chunk {
+		cases := randomCases(uint64(seed), chunk)
+		first := make([]oracle.Result, chunk)
+		require.NoError(t, e.Run(cases, first))
+		order := r.Perm(chunk)
+		shuffled := make([]oracle.Case, chunk)
+		for i, j := range order {
+			shuffled[i] = cases[j]
+		}
+		second := make([]oracle.Result, chunk)
+		for at := 0; at < chunk; {
+			end := min(chunk, at+1+r.IntN(300))
+			require.NoError(t, e.Run(shuffled[at:end], second[at:end]))
+			at = end
+		}
+		for i, j := range order {
+			key := first[j].Ending.String()
+			if first[j].Ending == oracle.Ended {
+				key = first[j].Outcome.String()
+				if first[j].Outcome == step.Exception {
+					key = x86.VectorName(first[j].Event.Vector)
+				}
+			}
+			counts[key]++
+			if a, b := describe(&first[j]), describe(&second[i]); a != b {
+				t.Fatalf("case %d of seed %d: % x at %#x\nfirst  %s\nsecond %s", j, seed, cases[j].CodeBytes(), cases[j].State.RIP, a, b)
+			}
+		}
+	}
+	t.Logf("%v, %d children replaced", counts, e.Respawns())
+	assert.Zero(t, counts["died"], "cases that killed the child")
+	assert.Greater(t, counts["okay"], n/10)
+}
+
+// TestTrapAgrees holds the chosen stops, and with them the table of lengths,
+// against the trap flag, which needs to know nothing.
+func TestTrapAgrees(t *testing.T) {
+	n := 20_000
+	if testing.Short() {
+		n = 4_000
+	}
+	auto, trap := newExecutor(t), newExecutor(t, WithStop(StopTrap))
+	g, err := newGeometry(oracle.DefaultLayout)
+	require.NoError(t, err)
+	cases := randomCases(99, n)
+	a, b := make([]oracle.Result, n), make([]oracle.Result, n)
+	require.NoError(t, auto.Run(cases, a))
+	require.NoError(t, trap.Run(cases, b))
+	compared := 0
+	for i := range cases {
+		var p plan
+		var pad [padSize]byte
+		var block [codeBytes]byte
+		if g.compose(&p, &cases[i], StopAuto, &pad, &block) != "" || p.stop == StopTrap || !forcible(StopTrap, &p) {
+			continue
+		}
+		if a[i].Ending == b[i].Ending && a[i].Ending != oracle.Ended {
+			continue
+		}
+		compared++
+		if x, y := describe(&a[i]), describe(&b[i]); x != y {
+			t.Errorf("% x at %#x, %v\nauto %s\ntrap %s", cases[i].CodeBytes(), cases[i].State.RIP, p.stop, x, y)
+		}
+	}
+	t.Logf("%d of %d compared", compared, n)
+	assert.Greater(t, compared, n/4)
+}
