@@ -52,7 +52,7 @@ func TestArithmetic(t *testing.T) {
 		{code: "90", before: "rax=ffffffff00000000"},
 		{code: "87c0", before: "rax=ffffffff00000001", after: "rax=1"},
 		{code: "0fb1d9", before: "rax=ffffffff00000001 rcx=ffffffff00000001 rbx=ffffffff00000007", after: "rcx=7 f=ZF,PF"},
-		{code: "0fb1d9", before: "rax=ffffffff00000001 rcx=ffffffff00000002 rbx=7", after: "rax=2 rcx=2 f=CF,AF,SF,PF"},
+		{code: "0fb1d9", before: "rax=ffffffff00000001 rcx=ffffffff00000002 rbx=7", after: "rax=2 f=CF,AF,SF,PF"},
 		{code: "f0480fb11e", before: "rax=1 rsi=20000000 rbx=7 [20000000]=01", after: "[20000000]=07 f=ZF,PF"},
 		{code: "f0480fb11e", before: "rax=1 rsi=20000000 rbx=7 [20000000]=02", after: "rax=2 f=CF,AF,SF,PF"},
 		{code: "0fb11e", before: "rax=1 rsi=40000000 [40000000]=02", event: "#PF(0x7) at 0x40000000"},

@@ -82,24 +82,26 @@ func (c *Context) storePair(a step.Access, half uint8, old, new [2]uint64) {
 	}
 }
 
-// movdir64b moves 64 bytes from memory to ES:reg, which is aligned (SDM vol.
-// 2, MOVDIR64B). CPUs check the destination first; it is read with write
-// intent for that, since the data is not known yet.
+// movdir64b moves 64 bytes from memory, aligned or not whatever EFLAGS.AC
+// says, to ES:reg, which is aligned (SDM vol. 2, MOVDIR64B).
 func movdir64b(c *Context) {
 	if !c.need(step.HookWrite) {
 		return
 	}
 	data := c.wide[:64]
-	to := c.access(x86.ES, c.State.GPR[c.inst.Reg&15]&masks[c.inst.AddrSize&15], 64, step.IntentModify)
-	to.Align = 64
 	from := c.access(c.segment, c.offset, 64, step.IntentRead)
-	for _, a := range [2]step.Access{to, from} {
-		c.log(a)
-		if out := c.Bus.ReadBytes(a, data, &c.Fx.Event); out != step.Okay {
-			c.stop(out)
-			return
-		}
+	from.Check = 0
+	c.log(from)
+	if out := c.Bus.ReadBytes(from, data, &c.Fx.Event); out != step.Okay {
+		c.stop(out)
+		return
 	}
-	to.Intent = step.IntentWrite
+	to := c.access(x86.ES, c.State.GPR[c.inst.Reg&15]&masks[c.inst.AddrSize&15], 64, step.IntentWrite)
+	to.Align = 64
+	c.log(to)
+	if out := c.Bus.ProbeWriteBytes(to, data, &c.Fx.Event); out != step.Okay {
+		c.stop(out)
+		return
+	}
 	c.stageWide(to, data)
 }

@@ -74,8 +74,7 @@ func (c *Context) Execute() step.Outcome {
 	c.outcome = step.Okay
 	c.retire = 0
 	c.again = false
-	if p.cpl0 && c.State.CPL != 0 {
-		c.raise(x86.FaultCode(x86.VectorGP, 0))
+	if p.cpl0 && !c.privileged() {
 		return c.outcome
 	}
 	if c.Hooks&step.HookValidate != 0 && !c.validated() {
@@ -106,6 +105,19 @@ func (c *Context) Execute() step.Outcome {
 		c.finish()
 	}
 	return c.outcome
+}
+
+// privileged raises #GP(0) above CPL 0; a control or debug register that does
+// not exist is #UD before that.
+func (c *Context) privileged() bool {
+	n := c.inst.Reg
+	switch {
+	case c.plan.class == x86.ClassControl && n > 8, c.plan.class == x86.ClassDebug && n > 7:
+		c.raise(x86.Fault(x86.VectorUD))
+	case c.State.CPL != 0:
+		c.raise(x86.FaultCode(x86.VectorGP, 0))
+	}
+	return c.outcome == step.Okay
 }
 
 // validated lets the Bus refuse the decoded instruction.

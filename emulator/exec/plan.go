@@ -23,6 +23,8 @@ type plan struct {
 	implicitLock bool
 	// cpl0: #GP(0) above CPL 0.
 	cpl0 bool
+	// class is that of a control or debug register among the operands.
+	class x86.Class
 	// partial is the row's column: what stands after a fault.
 	partial isa.Partial
 }
@@ -232,6 +234,11 @@ func makePlan(r *isa.Row) plan {
 	}
 	if name := r.Mnemonic.String(); name == "CLAC" || name == "STAC" {
 		p.cpl0 = false // they are #UD instead
+	}
+	for i := range r.Operands[:r.NumOperands] {
+		if o := &r.Operands[i]; o.Class == x86.ClassControl || o.Class == x86.ClassDebug {
+			p.class = o.Class
+		}
 	}
 	if r.NumOperands > maxPlanned {
 		p.run = nil

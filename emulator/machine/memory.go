@@ -63,8 +63,7 @@ func (m *Machine) translate(a *step.Access, t *target, ev *x86.Event) step.Outco
 			}
 		}
 		sh := m.canonicalShift
-		last := linear + uint64(a.Size) - 1
-		if uint64(int64(linear<<sh)>>sh) != linear || uint64(int64(last<<sh)>>sh) != last {
+		if uint64(int64(linear<<sh)>>sh) != linear {
 			*ev = segmentFault(a.Segment)
 			return step.Exception
 		}
@@ -75,6 +74,12 @@ func (m *Machine) translate(a *step.Access, t *target, ev *x86.Event) step.Outco
 		}
 	}
 	if a.Align|a.Check != 0 && !m.aligned(linear, a, ev) {
+		return step.Exception
+	}
+	// An operand that only ends beyond the canonical addresses is checked for
+	// alignment first (seen on Intel's CPUs).
+	if last := linear + uint64(a.Size) - 1; m.flat && uint64(int64(last<<m.canonicalShift)>>m.canonicalShift) != last {
+		*ev = segmentFault(a.Segment)
 		return step.Exception
 	}
 	need := m.need
