@@ -44,6 +44,8 @@ const (
 	hotMoffs
 	hotNoVVVV
 	hotVSIB
+	hotControl
+	hotDebug
 )
 
 // The bits of a context, by which a row is selected among those of an opcode.
@@ -104,6 +106,8 @@ type modeInfo struct {
 	set  isa.ModeSet
 	// addr is the address size without and with 67h.
 	addr [2]uint8
+	// noVEX: C4, C5 and 62 are always LES, LDS and BOUND.
+	noVEX bool
 }
 
 func infoOf(mode x86.Mode, vendor isa.Vendor) *modeInfo {
@@ -113,14 +117,20 @@ func infoOf(mode x86.Mode, vendor isa.Vendor) *modeInfo {
 	case 32:
 		return &modeInfos[1]
 	}
+	if mode == x86.Real || mode == x86.VM86 {
+		return &modeInfos[4]
+	}
 	return &modeInfos[0]
 }
 
-var modeInfos = [4]modeInfo{
-	{0 << ctxMode, 0, isa.Mode16, [2]uint8{2, 4}},
-	{1 << ctxMode, 0, isa.Mode32, [2]uint8{4, 2}},
-	{2 << ctxMode, 1, isa.Mode64, [2]uint8{8, 4}},
-	{3 << ctxMode, 1, isa.Mode64, [2]uint8{8, 4}},
+// modeInfos has 16-bit and 32-bit code, 64-bit code on Intel and on AMD, and
+// real mode and virtual-8086 mode, which have no VEX (SDM vol. 2, 2.3.1).
+var modeInfos = [5]modeInfo{
+	{ctx: 0 << ctxMode, set: isa.Mode16, addr: [2]uint8{2, 4}},
+	{ctx: 1 << ctxMode, set: isa.Mode32, addr: [2]uint8{4, 2}},
+	{ctx: 2 << ctxMode, set: isa.Mode64, addr: [2]uint8{8, 4}, long: 1},
+	{ctx: 3 << ctxMode, set: isa.Mode64, addr: [2]uint8{8, 4}, long: 1},
+	{ctx: 0 << ctxMode, set: isa.Mode16, addr: [2]uint8{2, 4}, noVEX: true},
 }
 
 // cursor is the state of one decoding that does not go into Inst as it is.
@@ -337,7 +347,7 @@ func (c *cursor) check(in *Inst, h *hot, p *isa.Profile) Reason {
 	if h.modes&c.info.set == 0 {
 		return in.fail(c, WrongMode)
 	}
-	if h.flags&(hotNoVVVV|hotVSIB) != 0 && !in.vexValid(h) {
+	if h.flags&(hotNoVVVV|hotVSIB|hotControl|hotDebug) != 0 && !in.registersValid(h) {
 		return in.fail(c, Undefined)
 	}
 	if h.feature != 0 && !p.Features.Has(isa.Feature(h.feature)) {
@@ -352,12 +362,21 @@ func (in *Inst) alternateCR8(p *isa.Profile) bool {
 	return in.Map == isa.Map0F && in.Opcode&^2 == 0x20 && in.Reg == 0 && p.Features.Has(isa.FeatureALTMOVCR8)
 }
 
-// vexValid checks what a VEX row without vvvv, or with a vector index, asks.
-func (in *Inst) vexValid(h *hot) bool {
-	if h.flags&hotNoVVVV != 0 && in.VVVV != 0 {
+// registersValid checks what some rows ask of register fields: VEX.vvvv
+// unused, a vector index, and the extension of ModRM.reg, with which only CR8
+// exists among the control registers and none of the debug registers.
+func (in *Inst) registersValid(h *hot) bool {
+	switch {
+	case h.flags&hotNoVVVV != 0 && in.VVVV != 0:
 		return false
+	case h.flags&hotVSIB != 0 && !in.HasSIB:
+		return false
+	case h.flags&hotControl != 0:
+		return in.Reg <= 8
+	case h.flags&hotDebug != 0:
+		return in.Reg < 8
 	}
-	return h.flags&hotVSIB == 0 || in.HasSIB
+	return true
 }
 
 // immediates reads the immediates of the row, and the offset of moffs.

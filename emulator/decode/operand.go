@@ -178,6 +178,9 @@ func (in *Inst) Target(rip uint64) (target uint64, ok bool) {
 		return 0, false
 	}
 	t := rip + uint64(in.Length) + in.Imm
+	if row.Attr&isa.AttrForce64 == 0 { // XBEGIN
+		return t, true
+	}
 	switch in.OpSize {
 	case 2:
 		t &= 0xffff

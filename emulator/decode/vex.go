@@ -10,7 +10,7 @@ func (c *cursor) vex(in *Inst, op byte) (int, Reason) {
 		c.pos++
 		return 0, c.short()
 	}
-	if c.info.long == 0 && c.code[c.pos] < 0xc0 {
+	if c.info.long == 0 && (c.info.noVEX || c.code[c.pos] < 0xc0) {
 		return int(op), Valid // LES, LDS, BOUND: the byte is ModRM with memory
 	}
 	// A prefix that VEX encodes itself must not stand before it (SDM vol. 2,

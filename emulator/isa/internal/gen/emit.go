@@ -265,7 +265,7 @@ func emitSizes(b *bytes.Buffer) {
 
 func emitHot(b *bytes.Buffer, r *row) {
 	size := r.sizeClass()
-	switch r.enc.opSize {
+	switch r.fixedSize() {
 	case 2:
 		size = numSizeClasses
 	case 4:
@@ -286,12 +286,14 @@ func emitHot(b *bytes.Buffer, r *row) {
 			flags = append(flags, name)
 		}
 	}
-	vvvv, moffs, sign, far := false, false, false, false
+	vvvv, moffs, sign, far, control, debug := false, false, false, false, false, false
 	for _, o := range r.operands {
 		vvvv = vvvv || o.kind == "KindVVVV"
 		moffs = moffs || o.kind == "KindMoffs"
 		sign = sign || o.signExtend
 		far = far || o.kind == "KindFar"
+		control = control || o.class == "ClassControl"
+		debug = debug || o.class == "ClassDebug"
 	}
 	if far {
 		imm, imm2 = r.operands[0].immSize, 2
@@ -301,6 +303,8 @@ func emitHot(b *bytes.Buffer, r *row) {
 	add(moffs, "hotMoffs")
 	add(r.enc.isVEX && !vvvv, "hotNoVVVV")
 	add(r.has("vsib"), "hotVSIB")
+	add(control, "hotControl")
+	add(debug, "hotDebug")
 	fl := "0"
 	if len(flags) > 0 {
 		fl = strings.Join(flags, " | ")
@@ -313,4 +317,18 @@ func emitHot(b *bytes.Buffer, r *row) {
 		feat = "isa." + featureConst(r.feature)
 	}
 	fmt.Fprintf(b, "{%d, uint16(%s), %d, %d, %d, %s, %d},\n", fallback, feat, r.modes, imm, imm2, fl, size)
+}
+
+// fixedSize is the operand size that the row has whatever the prefixes, or 0:
+// the one that selects it, else that of its general-purpose operand.
+func (r *row) fixedSize() int {
+	if r.enc.opSize != 0 || r.enc.isVEX || r.has("default64") || r.has("force64") {
+		return r.enc.opSize
+	}
+	for _, o := range r.operands {
+		if o.class == "ClassGPR" && o.opSize != 0 {
+			return o.opSize
+		}
+	}
+	return 0
 }

@@ -280,10 +280,22 @@ func (r *row) matchesVEX(ctx int, anyMode bool) bool {
 	if e.prefix != prefixes[ctx&3] {
 		return false
 	}
-	if e.w != 0 && (ctx>>2&1)+1 != e.w || e.l != 0 && (ctx>>3&3)+1 != e.l {
+	ignoreW := mode < 2 && r.usesGPR() // SDM vol. 2, 2.3.6.1
+	if e.w != 0 && !ignoreW && (ctx>>2&1)+1 != e.w || e.l != 0 && (ctx>>3&3)+1 != e.l {
 		return false
 	}
 	return e.addrSize == 0 || e.addrSize == addressSize(mode, ctx>>5&1 != 0)
+}
+
+// usesGPR says whether an operand is a general-purpose register, so that W is
+// its size, which outside 64-bit mode is always 32 bits.
+func (r *row) usesGPR() bool {
+	for _, o := range r.operands {
+		if o.class == "ClassGPR" {
+			return true
+		}
+	}
+	return false
 }
 
 // modeBit is the bit of row.modes of a context's mode.

@@ -357,7 +357,7 @@ func (r *row) extend(i int) {
 	if i > 0 {
 		target = r.operands[0].size
 	}
-	if r.name == "PUSH" && o.size != 1 && !r.enc.rexW && r.modes&4 == 0 {
+	if r.name == "PUSH" && o.size != 1 && !r.has("o64") {
 		return
 	}
 	if target > o.size && (signExtended[r.name] || (o.size == 4 && target == 8)) {

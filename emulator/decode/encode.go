@@ -1,0 +1,365 @@
+package decode
+
+import (
+	"encoding/binary"
+
+	"github.com/seed-4e121ece/ringfence/emulator/isa"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+)
+
+// Form is the choices that a row leaves to whoever encodes it. Fields that
+// the row fixes or has no use for are ignored, so that any Form gives an
+// encoding of the row.
+type Form struct {
+	// Prefixes stand first, as they are. They may turn the encoding into that
+	// of another row (66h where the row has a sibling of another size).
+	Prefixes []byte
+	// REX holds bits to be set beyond those that are needed: 40h forces a REX
+	// prefix, 2 extends the index, 8 is W where VEX
+	// leaves it open. It is ignored outside 64-bit mode.
+	REX uint8
+	// Mod is ModRM.mod, 0 to 3.
+	Mod uint8
+	// Reg and RM are registers 0 to 15 (0 to 7 outside 64-bit mode): ModRM.reg
+	// and ModRM.rm, or the register in the opcode. With a memory form, RM is
+	// the raw field with the base's extension.
+	Reg, RM uint8
+	// SIB is used when the form asks for it; its base is extended by RM.
+	SIB uint8
+	// VVVV is the register of VEX.vvvv, 0 to 15.
+	VVVV uint8
+	// VEX3 asks for the three-byte prefix where the two-byte one would do.
+	VEX3 bool
+	Disp uint64
+	Imm  uint64
+	Imm2 uint16
+}
+
+// Encode appends an encoding of the row to dst. It returns dst as it was when
+// the row has none in this mode.
+func Encode(dst []byte, id isa.ID, mode x86.Mode, f Form) []byte {
+	row := isa.Get(id)
+	e := encoder{row: row, f: &f, width: mode.Width(), out: dst}
+	if id == 0 || row.Modes&e.set() == 0 || !e.choose() {
+		return dst
+	}
+	e.out = append(e.out, f.Prefixes...)
+	e.prefixes()
+	if row.Map >= isa.MapVEX1 {
+		if row.Map > isa.MapVEX3 {
+			return dst
+		}
+		e.vex()
+	} else {
+		e.legacy()
+	}
+	e.rest()
+	return e.out
+}
+
+type encoder struct {
+	row   *isa.Row
+	f     *Form
+	width int // of code, in bits
+	out   []byte
+	// What was chosen: ModRM fields with their extensions, W, sizes in bytes.
+	mod, reg, rm uint8
+	rex          uint8
+	opSize66     bool
+	addrSize     uint8
+}
+
+func (e *encoder) set() isa.ModeSet {
+	switch e.width {
+	case 16:
+		return isa.Mode16
+	case 32:
+		return isa.Mode32
+	}
+	return isa.Mode64
+}
+
+// choose settles every field; false means that the mode cannot express the
+// row.
+func (e *encoder) choose() bool {
+	p := &e.row.Pattern
+	e.mod, e.reg, e.rm = e.f.Mod&3, e.f.Reg&15, e.f.RM&15
+	if e.width != 64 {
+		e.reg, e.rm = e.reg&7, e.rm&7
+	}
+	switch p.Mod {
+	case isa.ModRegister:
+		e.mod = 3
+	case isa.ModMemory:
+		e.mod %= 3
+	}
+	if p.Reg != 0 {
+		e.reg = p.Reg - 1
+	}
+	if p.RM != 0 {
+		e.rm = p.RM - 1
+	}
+	if p.OpcodeReg && e.row.Opcode == 0x90 && e.rm == 0 {
+		e.rm = 1 // 90 is NOP
+	}
+	e.existingRegister()
+	e.extensions(p)
+	return e.sizes(p)
+}
+
+// existingRegister replaces a segment or control register that there is not.
+func (e *encoder) existingRegister() {
+	for i := range e.row.Operands[:e.row.NumOperands] {
+		o := &e.row.Operands[i]
+		if o.Kind != isa.KindReg {
+			continue
+		}
+		switch o.Class {
+		case x86.ClassSegment:
+			e.reg = e.reg & 7 % 6
+			if o.Access&isa.Write != 0 && e.reg == uint8(x86.CS) {
+				e.reg = uint8(x86.ES)
+			}
+		case x86.ClassControl:
+			e.reg = [4]uint8{0, 2, 3, 4}[e.reg&3]
+		case x86.ClassDebug:
+			e.reg &= 7
+		}
+	}
+}
+
+func (e *encoder) extensions(p *isa.Pattern) {
+	if e.width != 64 {
+		return
+	}
+	e.rex = e.f.REX & (0x40 | rexX | rexW)
+	if e.reg >= 8 {
+		e.rex |= rexR
+	}
+	if e.rm >= 8 {
+		e.rex |= rexB
+	}
+	switch p.REXB {
+	case 1:
+		e.rex &^= rexB
+	case 2:
+		e.rex |= rexB
+	}
+	if !p.HasModRM && !p.OpcodeReg && p.REXB != 2 {
+		e.rex &^= rexB
+	}
+}
+
+// sizes chooses 66h, 67h and W so that the index selects the row.
+func (e *encoder) sizes(p *isa.Pattern) bool {
+	plain := uint8(e.width / 8)
+	other := [...]uint8{2: 4, 4: 2, 8: 4}[plain]
+	e.addrSize = plain
+	for _, b := range e.f.Prefixes {
+		if b == 0x67 {
+			e.addrSize = other
+		}
+	}
+	if p.AddrSize != 0 && p.AddrSize != e.addrSize {
+		if p.AddrSize != other {
+			return false
+		}
+		e.out = append(e.out, 0x67)
+		e.addrSize = other
+	}
+	if e.row.Map >= isa.MapVEX1 {
+		switch p.W {
+		case 1:
+			e.rex &^= rexW
+		case 2:
+			e.rex |= rexW
+		}
+		return true
+	}
+	return e.selectRow()
+}
+
+// selectRow tries the operand sizes that prefixes can give, the one that the
+// form asks for first, on either vendor's CPUs.
+func (e *encoder) selectRow() bool {
+	first := e.rex & rexW
+	for _, info := range modeInfos {
+		if info.set != e.set() {
+			continue
+		}
+		for n := range uint8(4) {
+			w := first ^ (n >> 1 * rexW)
+			if w != 0 && e.width != 64 {
+				continue
+			}
+			e.rex = e.rex&^rexW | w
+			e.opSize66 = n&1 != 0
+			if e.selected(info.ctx) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// selected says whether the choices so far select the row.
+func (e *encoder) selected(ctx uint8) bool {
+	ctx |= (e.rex&rexW)<<1 | (e.rex&rexB)<<5
+	if e.addrSize != uint8(e.width/8) {
+		ctx |= ctxAddrSize
+	}
+	switch e.row.Pattern.Prefix {
+	case isa.Prefix66:
+		if e.opSize66 {
+			return false
+		}
+		ctx |= ctxOpSize
+	case isa.PrefixF3:
+		ctx |= ctxRep
+	case isa.PrefixF2:
+		ctx |= ctxRepne
+	}
+	if e.opSize66 {
+		ctx |= ctxOpSize
+	}
+	op := int(e.row.Opcode)
+	if e.row.Pattern.OpcodeReg {
+		op += int(e.rm & 7)
+	}
+	entry := &entries[int(e.row.Map)<<8|op]
+	modrm := uint8(0)
+	if e.row.Pattern.HasModRM {
+		modrm = e.mod<<6 | e.reg&7<<3 | e.rm&7
+	}
+	slot := int(entry.base) + int(modrmClasses[entry.modrm][modrm])*int(entry.stride)
+	return slots[slot+int(contextClasses[entry.ctx][ctx])] == uint16(e.row.ID)
+}
+
+func (e *encoder) prefixes() {
+	if e.opSize66 {
+		e.out = append(e.out, 0x66)
+	}
+	if e.row.Map >= isa.MapVEX1 {
+		return
+	}
+	switch e.row.Pattern.Prefix {
+	case isa.Prefix66:
+		e.out = append(e.out, 0x66)
+	case isa.PrefixF2:
+		e.out = append(e.out, 0xf2)
+	case isa.PrefixF3:
+		e.out = append(e.out, 0xf3)
+	}
+}
+
+func (e *encoder) legacy() {
+	if e.rex != 0 {
+		e.out = append(e.out, 0x40|e.rex)
+	}
+	switch e.row.Map {
+	case isa.Map0F:
+		e.out = append(e.out, 0x0f)
+	case isa.Map0F38:
+		e.out = append(e.out, 0x0f, 0x38)
+	case isa.Map0F3A:
+		e.out = append(e.out, 0x0f, 0x3a)
+	case isa.Map0F0F:
+		e.out = append(e.out, 0x0f, 0x0f)
+		return // the opcode comes last
+	}
+	e.opcode()
+}
+
+func (e *encoder) opcode() {
+	op := e.row.Opcode
+	if e.row.Pattern.OpcodeReg {
+		op += e.rm & 7
+	}
+	e.out = append(e.out, op)
+}
+
+func (e *encoder) vex() {
+	p := &e.row.Pattern
+	pp := map[isa.PrefixRule]uint8{isa.Prefix66: 1, isa.PrefixF3: 2, isa.PrefixF2: 3}[p.Prefix]
+	vvvv := e.vvvv()
+	if e.width != 64 {
+		e.rex &= rexW
+		if p.W == 2 {
+			e.rex |= rexW
+		}
+		vvvv &= 7
+	}
+	last := (^vvvv&15)<<3 | pp
+	if p.L > 1 {
+		last |= 1 << 2
+	}
+	if m := e.row.Map - isa.MapVEX1 + 1; m != 1 || e.f.VEX3 || e.rex&(rexX|rexB|rexW) != 0 {
+		e.out = append(e.out, 0xc4, ^e.rex<<5|uint8(m), last|e.rex&rexW<<4)
+	} else {
+		e.out = append(e.out, 0xc5, ^e.rex<<5&0x80|last)
+	}
+	e.opcode()
+}
+
+// vvvv is the field's register, 0 (which is encoded as 1111b) if the row does
+// not use it.
+func (e *encoder) vvvv() uint8 {
+	for i := range e.row.Operands[:e.row.NumOperands] {
+		if e.row.Operands[i].Kind == isa.KindVVVV {
+			return e.f.VVVV & 15
+		}
+	}
+	return 0
+}
+
+// rest appends ModRM, SIB, displacement and immediates.
+func (e *encoder) rest() {
+	if e.row.Pattern.HasModRM {
+		e.modRM()
+	}
+	var tail [8]byte
+	for i := range e.row.Operands[:e.row.NumOperands] {
+		o := &e.row.Operands[i]
+		if o.Kind == isa.KindMoffs {
+			binary.LittleEndian.PutUint64(tail[:], e.f.Disp)
+			e.out = append(e.out, tail[:e.addrSize]...)
+		}
+	}
+	h := &hots[e.row.ID]
+	binary.LittleEndian.PutUint64(tail[:], e.f.Imm)
+	e.out = append(e.out, tail[:h.imm]...)
+	binary.LittleEndian.PutUint64(tail[:], uint64(e.f.Imm2))
+	e.out = append(e.out, tail[:h.imm2]...)
+	if e.row.Map == isa.Map0F0F {
+		e.out = append(e.out, e.row.Opcode)
+	}
+}
+
+func (e *encoder) modRM() {
+	mod, rm := e.mod, e.rm&7
+	if e.row.Attr&isa.AttrVSIB != 0 && mod != 3 {
+		rm = 4
+	}
+	e.out = append(e.out, mod<<6|e.reg&7<<3|rm)
+	if mod == 3 || entries[int(e.row.Map)<<8|int(e.row.Opcode)].flags&entryRegister != 0 {
+		return
+	}
+	n := int(dispLens[mod])
+	switch {
+	case e.addrSize == 2:
+		n = int(mod)
+		if mod == 0 && rm == 6 {
+			n = 2
+		}
+	case rm == 4:
+		e.out = append(e.out, e.f.SIB)
+		if mod == 0 && e.f.SIB&7 == 5 {
+			n = 4
+		}
+	case rm == 5 && mod == 0:
+		n = 4
+	}
+	var disp [8]byte
+	binary.LittleEndian.PutUint64(disp[:], e.f.Disp)
+	e.out = append(e.out, disp[:n]...)
+}
