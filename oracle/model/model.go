@@ -152,7 +152,7 @@ func (e *Executor) newBed(l *oracle.Layout) (*bed, error) {
 	if err := l.Validate(); err != nil {
 		return nil, fmt.Errorf("layout: %w", err)
 	}
-	cfg := machine.Config{VirtualBits: e.profile.VirtualBits, AlignmentMask: true}
+	cfg := machine.Config{VirtualBits: e.profile.VirtualBits, AlignmentMask: true, Control: controls(e.profile)}
 	bytes := 0
 	for _, p := range l.Pages {
 		prot := machine.User
@@ -173,6 +173,24 @@ func (e *Executor) newBed(l *oracle.Layout) (*bed, error) {
 		return nil, err
 	}
 	return &bed{layout: l, machine: m, stepper: e.make(m.Hooks()), maxIterations: 2 * bytes}, nil
+}
+
+// controls answers reads of the control registers as user code finds them: PE,
+// MP, ET, NE, WP, AM and PG of CR0; of CR4 what lets it use its features.
+func controls(p *isa.Profile) func(n uint8) (uint64, bool) {
+	cr4 := uint64(1<<5 | 1<<7 | 1<<9 | 1<<10) // PAE, PGE, OSFXSR, OSXMMEXCPT
+	if p.Features.Has(isa.FeatureFSGSBASE) {
+		cr4 |= 1 << 16
+	}
+	return func(n uint8) (uint64, bool) {
+		switch n {
+		case 0:
+			return 0x80050033, true
+		case 4:
+			return cr4, true
+		}
+		return 0, false
+	}
 }
 
 // unsupported returns the name of what the model cannot express, or "".
