@@ -27,7 +27,7 @@ type campaign struct {
 	seeds     [][]byte
 	reference Engine
 	store     *store.Store
-	// table is the number of rows that can be covered.
+	// table is the number of rows that count.
 	table int
 
 	claimed atomic.Uint64
@@ -55,6 +55,11 @@ func Run(ctx context.Context, cfg Config) (*Summary, error) {
 	var err error
 	if c.wanted, err = cfg.filter(); err != nil {
 		return nil, err
+	}
+	for _, row := range isa.Rows() {
+		if c.inTable(&row) {
+			c.table++
+		}
 	}
 	weight := c.weight()
 	c.seeds = cfg.seeds(c.wanted, weight)
@@ -84,6 +89,12 @@ func Run(ctx context.Context, cfg Config) (*Summary, error) {
 	return summary, errors.Join(c.failed, err)
 }
 
+// inTable says whether a row counts: it is one of this mode and of the wanted
+// family.
+func (c *campaign) inTable(row *isa.Row) bool {
+	return row.Modes&isa.Mode64 != 0 && (c.wanted == nil || c.wanted(row.Mnemonic))
+}
+
 // weight restricts the generator's weights to the wanted family.
 func (c *campaign) weight() func(*isa.Row) int {
 	if c.wanted == nil {
@@ -111,7 +122,6 @@ func (c *campaign) workers(weight func(*isa.Row) int) (workers []*worker, err er
 		w := &worker{c: c, index: i, seed: i, seen: map[key]string{}}
 		w.gen = gen.New(gen.Config{Profile: c.cfg.Profile, Seed: mixSeed(c.cfg.Seed, i), Weight: weight, Seeds: c.seeds})
 		w.cases = gen.NewCases(c.cfg.batch())
-		c.table = w.gen.Rows()
 		subject, err := c.cfg.Subject.New()
 		if err != nil {
 			return workers, fmt.Errorf("subject %s: %w", c.cfg.Subject.Name, err)
@@ -196,6 +206,7 @@ func (c *campaign) work(workers []*worker) {
 			p.report()
 			if w := watch.hung(); w != nil {
 				c.fail(c.hang(w))
+				drain(done, left-1)
 				return
 			}
 		}
@@ -204,6 +215,18 @@ func (c *campaign) work(workers []*worker) {
 		w.publish()
 	}
 	p.report()
+}
+
+// drain waits for the other workers when one is lost.
+func drain(done <-chan error, n int) {
+	late := time.After(2 * hangAfter)
+	for range n {
+		select {
+		case <-done:
+		case <-late:
+			return
+		}
+	}
 }
 
 func (c *campaign) fail(err error) {

@@ -25,7 +25,9 @@ func TestFirst(t *testing.T) {
 	}
 	fmt.Printf("cases %d compared %d retired %.3f vectors %v endings %v unimpl %d diverged %d invalid %v\n", s.Counts.Cases, s.Counts.Compared, s.RetiredShare(), s.Counts.Vectors, s.Counts.Endings, s.Counts.Unimplemented, s.Counts.Diverged, s.Counts.Invalid)
 	for i, d := range s.Divergences {
-		if i > 60 { break }
+		if i > 60 {
+			break
+		}
 		fmt.Println(d.Mnemonic, d.Code, d.Fields, d.Count)
 	}
 	for _, u := range s.Uncovered {

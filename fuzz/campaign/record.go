@@ -2,16 +2,22 @@ package campaign
 
 import (
 	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"runtime/debug"
 	"time"
 
+	"github.com/seed-4e121ece/ringfence/emulator/decode"
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/fuzz/diff"
 	"github.com/seed-4e121ece/ringfence/fuzz/minimise"
+	"github.com/seed-4e121ece/ringfence/fuzz/store"
+	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
 
-// maxMinimised is how many divergences of a campaign are made small: a subject
-// that is broken throughout has thousands, and time is better spent on running.
+// maxMinimised is how many divergences a worker makes small: a subject that is
+// broken throughout has thousands, and time is better spent on running.
 const maxMinimised = 256
 
 // minimiseRuns bounds the runs that one divergence takes.
@@ -21,34 +27,163 @@ const minimiseRuns = 4000
 func (w *worker) settle() error {
 	for i := range w.pending {
 		p := &w.pending[i]
-		if p.key.fields != 0 && !w.c.cfg.KeepLarge && w.c.ctx.Err() == nil {
-			w.minimise(p)
-		}
-		sig, err := w.record(p)
+		d, err := w.divergence(p)
 		if err != nil {
 			return err
 		}
-		w.seen[p.key] = sig
+		// Cases by which one broken instruction diverges in many ways are one
+		// key each; what is recorded already is only counted.
+		if err := w.c.record(d, p, w.cases64()); err != nil {
+			return err
+		}
+		w.seen[p.key] = d.Signature
 	}
 	w.pending = w.pending[:0]
 	return nil
 }
 
-// minimise makes a divergent case small as long as it diverges in the same
-// way. One that does not diverge when it runs alone stays as it is.
-func (w *worker) minimise(p *pending) {
-	if len(w.seen) > maxMinimised || !w.diverges(&p.kase, &p.key) {
-		return
+// cases64 is how many cases the campaign has run, as far as this worker knows.
+func (w *worker) cases64() uint64 { return w.c.cases.Load() + w.differ.Counts.Cases - w.published }
+
+// divergence makes the record of a pending divergence, small if that can be.
+func (w *worker) divergence(p *pending) (*oracle.Divergence, error) {
+	c := &p.kase
+	subject, reference := w.c.cfg.Subject.Name, w.c.reference.Name
+	if p.key.decoded != 0 {
+		return w.decodeDivergence(p)
 	}
-	small := p.kase
-	small.Memory = append([]byte(nil), p.kase.Memory...)
-	minimise.Case(&small, w.c.cfg.Profile, minimiseRuns, func(c *oracle.Case) bool { return w.diverges(c, &p.key) })
-	p.kase = small
+	f, err := w.differ.Single(c)
+	if err != nil || f.Diff.Fields == 0 || keyOf(&f, -1) != p.key {
+		// It does not diverge alone: what came before it in the batch matters.
+		// That is worth knowing; the results are those of the batch.
+		p.alone = false
+		f = p.found()
+	} else if p.alone = true; !w.c.cfg.KeepLarge && w.c.ctx.Err() == nil && len(w.seen) < maxMinimised {
+		small := *c
+		small.Memory = append([]byte(nil), c.Memory...)
+		minimise.Case(&small, w.c.cfg.Profile, minimiseRuns, func(c *oracle.Case) bool {
+			f, err := w.differ.Single(c)
+			return err == nil && f.Diff.Fields != 0 && keyOf(&f, -1) == p.key
+		})
+		if g, err := w.differ.Single(&small); err == nil && keyOf(&g, -1) == p.key {
+			*c, f = small, g
+		} else if f, err = w.differ.Single(c); err != nil {
+			return nil, err
+		}
+	}
+	d := oracle.NewDivergence(subject, reference, c, f.Inst, &f.Diff, f.Subject, f.Reference)
+	d.Strict = w.c.cfg.Strict
+	w.c.complete(d, reference)
+	return d, nil
 }
 
-func (w *worker) diverges(c *oracle.Case, k *key) bool {
-	f, err := w.differ.Single(c)
-	return err == nil && f.Diff.Fields != 0 && keyOf(&f, -1) == *k
+func (w *worker) decodeDivergence(p *pending) (*oracle.Divergence, error) {
+	c, dec := &p.kase, w.decoders[p.key.decoder]
+	code := c.CodeBytes()
+	diverges := func(code []byte) bool {
+		dd := dec.Compare(code, c.State.Mode)
+		return dd != nil && dd.Fields == p.key.decoded
+	}
+	for i := 0; i < len(code) && len(code) > 1; { // drop bytes
+		shorter := append(append([]byte(nil), code[:i]...), code[i+1:]...)
+		if diverges(shorter) && w.sameEncoding(shorter, code, c) {
+			code = shorter
+		} else {
+			i++
+		}
+	}
+	c.Code = [16]byte{}
+	c.CodeLen = uint8(copy(c.Code[:], code))
+	dd := dec.Compare(code, c.State.Mode)
+	if dd == nil {
+		return nil, fmt.Errorf("decoders %s and %s: % x differed and no longer do", dec.Subject.Name(), dec.Reference.Name(), code)
+	}
+	d := oracle.NewDecodeDivergence(dd.SubjectName, dd.ReferenceName, code, c.State.Mode, w.inst(c), dd.Fields, dd.Subject, dd.Reference)
+	w.c.complete(d, "")
+	return d, nil
+}
+
+// sameEncoding says whether two byte strings are of one row, so that their
+// signatures agree.
+func (w *worker) sameEncoding(a, b []byte, c *oracle.Case) bool {
+	var x, y decode.Inst
+	decode.Decode(&x, a, c.State.Mode, w.c.cfg.Profile)
+	decode.Decode(&y, b, c.State.Mode, w.c.cfg.Profile)
+	return oracle.EncodingText(&x, a, c.State.Mode) == oracle.EncodingText(&y, b, c.State.Mode)
+}
+
+// complete sets what a record has of the campaign.
+func (c *campaign) complete(d *oracle.Divergence, reference string) {
+	d.Commit = c.commit()
+	if reference == "silicon" {
+		d.CPU = hostcpu.Brand()
+	}
+	d.Replay = "ringfence replay " + d.Signature
+	if c.store != nil {
+		d.Replay = "ringfence replay " + filepath.ToSlash(filepath.Join(c.cfg.Out, d.Signature))
+	}
+}
+
+// commit is the revision that the program was built from, as the go command
+// recorded it, or "unknown".
+func (c *campaign) commit() string {
+	if c.cfg.Commit != "" {
+		return c.cfg.Commit
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				return s.Value
+			}
+		}
+	}
+	return "unknown"
+}
+
+// record makes a divergence known to the campaign and writes it unless it was
+// known.
+func (c *campaign) record(r *oracle.Divergence, p *pending, after uint64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old := c.found[r.Signature]; old != nil {
+		old.Count++
+		return nil
+	}
+	d := &Divergence{
+		Signature: r.Signature, Kind: string(r.Kind), Mnemonic: isa.Get(p.key.row).Mnemonic.String(),
+		Code: hex.EncodeToString(p.kase.CodeBytes()), Text: r.Disassembly, Fields: r.Fields, Detail: r.Detail,
+		Outcomes: r.Outcomes, Reference: r.Reference, Replay: r.Replay,
+		Count: 1, After: after, At: time.Since(c.start),
+	}
+	d.New = !c.cfg.Known[d.Signature]
+	if c.store != nil {
+		added, err := c.write(r)
+		if err != nil {
+			return err
+		}
+		d.New = d.New && added
+		d.Path = c.store.Path(d.Signature)
+		if err := c.store.Count(d.Signature, c.run, 1); err != nil {
+			return err
+		}
+	}
+	c.found[d.Signature] = d
+	c.order = append(c.order, d)
+	if d.New {
+		c.fresh++
+		if c.cfg.StopAtFirst {
+			c.stop()
+		}
+	}
+	return nil
+}
+
+func (c *campaign) write(r *oracle.Divergence) (added bool, err error) {
+	b, err := r.JSON()
+	if err != nil {
+		return false, err
+	}
+	return c.store.Add(store.Record{Signature: r.Signature, JSON: b, Readme: r.Readme()})
 }
 
 // count adds cases to a divergence that has been recorded.
@@ -60,31 +195,15 @@ func (c *campaign) count(signature string, n uint64) {
 	}
 }
 
-// add makes a divergence known to the campaign and says whether it is the
-// first of its signature.
-func (c *campaign) add(d *Divergence) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if old := c.found[d.Signature]; old != nil {
-		old.Count++
-		return false
-	}
-	d.New = !c.cfg.Known[d.Signature] && (c.store == nil || !c.store.Known(d.Signature))
-	d.Count = 1
-	d.At = time.Since(c.start)
-	c.found[d.Signature] = d
-	c.order = append(c.order, d)
-	if d.New {
-		c.fresh++
-		if c.cfg.StopAtFirst {
-			c.stop()
-		}
-	}
-	return true
-}
-
-func describe(d *Divergence, c *oracle.Case, in diff.Found) {
-	d.Code = hex.EncodeToString(c.CodeBytes())
-	d.Mnemonic = isa.Get(in.Inst.Row).Mnemonic.String()
-	_ = d.Text
+// recordHang records a case on which a subject does not answer.
+func (c *campaign) recordHang(w *worker, k *oracle.Case) (string, error) {
+	in := w.inst(k)
+	f := diff.Found{Case: k, Inst: in, Subject: &oracle.Result{Memory: k.Memory}, Reference: &oracle.Result{Memory: k.Memory}}
+	f.Subject.Ending, f.Subject.Note = oracle.RanAway, "no answer in 2 s"
+	f.Reference.State = k.State
+	f.Diff.Fields = oracle.FieldEnding
+	r := oracle.NewDivergence(c.cfg.Subject.Name, c.reference.Name, k, in, &f.Diff, f.Subject, f.Reference)
+	c.complete(r, c.reference.Name)
+	p := &pending{key: keyOf(&f, -1), kase: *k}
+	return r.Signature, c.record(r, p, c.cases.Load())
 }

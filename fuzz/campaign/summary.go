@@ -78,6 +78,12 @@ type Divergence struct {
 	// the disassembly; Fields the differing fields.
 	Kind, Mnemonic, Code, Text string
 	Fields                     []string
+	// Detail says which flags and registers; Outcomes are the subject's and
+	// the reference's; Replay is the command that runs it again.
+	Detail    []string
+	Outcomes  [2]string
+	Reference string
+	Replay    string
 	// Count is how many cases diverged in this way, After how many had run
 	// when the first was found, At how long that had taken.
 	Count uint64
@@ -144,7 +150,7 @@ func (s *Summary) decoders(workers []*worker) {
 // coverage lists the encodings of the mode with no case that retired.
 func (s *Summary) coverage(c *campaign) {
 	for _, row := range isa.Rows() {
-		if row.Modes&isa.Mode64 == 0 || c.wanted != nil && !c.wanted(row.Mnemonic) {
+		if !c.inTable(&row) {
 			continue
 		}
 		s.Table++
@@ -163,12 +169,14 @@ func reason(row *isa.Row, k *diff.RowCount, p *isa.Profile) string {
 	switch {
 	case !p.Features.Has(row.Feature):
 		return "feature absent: " + row.Feature.String()
-	case k.Unimplemented > 0:
+	case k.Unimplemented > 0 && k.Unimplemented == k.Cases:
 		return "not implemented"
 	case k.Cases == 0 && row.Attr&isa.AttrX87 != 0:
 		return "not generated: x87 has no semantics yet"
 	case k.Cases == 0 && row.Attr&isa.AttrVector != 0:
 		return "not generated: vector instructions have no semantics yet"
+	case k.Cases == 0 && p.Vendor == isa.Intel && row.Attr&isa.AttrForce64 != 0 && row.Pattern.OpSize == 2:
+		return "another vendor's: this CPU ignores 66h on near branches in 64-bit mode"
 	case k.Cases == 0:
 		return "no case"
 	case k.Endings&(1<<oracle.SystemCall) != 0:

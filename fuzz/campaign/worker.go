@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/seed-4e121ece/ringfence/emulator/decode"
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/step"
 	"github.com/seed-4e121ece/ringfence/fuzz/diff"
@@ -37,7 +38,9 @@ type worker struct {
 
 // key is what makes two divergences the same: what the signature is made of.
 type key struct {
-	row                isa.ID
+	row isa.ID
+	// opcode tells apart what the table has no row for.
+	opcode             [4]uint8
 	fields             oracle.Field
 	decoded            oracle.DecodedField
 	decoder            int8
@@ -64,10 +67,16 @@ func verdictOf(r *oracle.Result) verdict {
 }
 
 func keyOf(f *diff.Found, decoder int) key {
-	if f.Decoded != nil {
-		return key{row: f.Inst.Row, decoded: f.Decoded.Fields, decoder: int8(decoder)}
+	var opcode [4]uint8
+	if f.Inst.Row == 0 {
+		var l oracle.Lexed
+		l.Lex(f.Case.CodeBytes(), f.Case.State.Mode)
+		opcode = [4]uint8{uint8(l.Escape), uint8(l.Map), l.MapNumber, l.Opcode}
 	}
-	return key{row: f.Inst.Row, fields: f.Diff.Fields, subject: verdictOf(f.Subject), reference: verdictOf(f.Reference)}
+	if f.Decoded != nil {
+		return key{row: f.Inst.Row, opcode: opcode, decoded: f.Decoded.Fields, decoder: int8(decoder)}
+	}
+	return key{row: f.Inst.Row, opcode: opcode, fields: f.Diff.Fields, subject: verdictOf(f.Subject), reference: verdictOf(f.Reference)}
 }
 
 // pending is a divergence to be made small and recorded when the batch is
@@ -75,6 +84,16 @@ func keyOf(f *diff.Found, decoder int) key {
 type pending struct {
 	key  key
 	kase oracle.Case
+	// What the batch said of it.
+	inst               decode.Inst
+	diff               oracle.Diff
+	subject, reference oracle.Result
+	// alone says that it diverges without the cases before it.
+	alone bool
+}
+
+func (p *pending) found() diff.Found {
+	return diff.Found{Case: &p.kase, Inst: &p.inst, Diff: p.diff, Subject: &p.subject, Reference: &p.reference}
 }
 
 // maxPending is how many new divergences of one batch are recorded; what a
@@ -95,9 +114,20 @@ func (w *worker) found(f *diff.Found, decoder int) {
 			return
 		}
 	}
-	c := *f.Case
-	c.Memory = append([]byte(nil), f.Case.Memory...)
-	w.pending = append(w.pending, pending{k, c})
+	p := pending{key: k, kase: *f.Case, inst: *f.Inst, diff: f.Diff}
+	p.kase.Memory = append([]byte(nil), f.Case.Memory...)
+	if f.Subject != nil {
+		p.subject, p.reference = keep(f.Subject), keep(f.Reference)
+	}
+	w.pending = append(w.pending, p)
+}
+
+// keep copies a result out of an engine's storage.
+func keep(r *oracle.Result) oracle.Result {
+	c := *r
+	c.Memory = append([]byte(nil), r.Memory...)
+	c.Accesses = append([]step.Access(nil), r.Accesses...)
+	return c
 }
 
 // run runs batches until the campaign ends.

@@ -110,11 +110,40 @@ func (m *minimiser) bytes() {
 		}
 	}
 	look()
+	m.plainOperand(&in)
+	look()
 	m.shorterDisplacement(&in)
+	look()
+	for i := 0; i < int(m.c.CodeLen) && m.c.CodeLen > 1; i++ { // any byte
+		if m.try(func(c *oracle.Case) { cut(c, i, i+1) }) {
+			i--
+		}
+	}
 	look()
 	if in.Valid() {
 		m.number(in.DispOff, in.DispLen)
 		m.number(in.ImmOff, in.ImmLen)
+	}
+}
+
+// plainOperand tries a register, then [rAX], instead of a memory operand with
+// SIB or displacement.
+func (m *minimiser) plainOperand(in *decode.Inst) {
+	if !in.Valid() || in.Length > m.c.CodeLen || !in.IsMem || !in.HasModRM {
+		return
+	}
+	modrm := int(in.OpcodeOff) + 1
+	end := modrm + 1 + int(in.DispLen)
+	if in.HasSIB {
+		end++
+	}
+	for _, form := range [...]byte{0xc0, 0x00} {
+		if m.try(func(c *oracle.Case) {
+			c.Code[modrm] = c.Code[modrm]&0x38 | form
+			cut(c, modrm+1, end)
+		}) {
+			return
+		}
 	}
 }
 
