@@ -114,19 +114,13 @@ func into(c *Context) {
 
 func ud(c *Context) { c.raise(x86.Fault(x86.VectorUD)) }
 
-// bound raises #BR if the index is outside the signed bounds in memory, two
-// operands wide.
+// bound raises #BR if the index is outside the signed bounds in memory, which
+// are one operand of twice the width.
 func bound(c *Context) {
-	low := int64(signExtend(c.load(c.segment, c.offset, c.inst.OpSize, step.IntentRead), c.inst.OpSize))
-	if c.outcome != step.Okay {
-		return
-	}
-	off := (c.offset + uint64(c.inst.OpSize)) & masks[c.inst.AddrSize&15]
-	high := int64(signExtend(c.load(c.segment, off, c.inst.OpSize, step.IntentRead), c.inst.OpSize))
-	if c.outcome != step.Okay {
-		return
-	}
-	if i := int64(signExtend(c.in[0], c.inst.OpSize)); i < low || i > high {
+	size := c.inst.OpSize
+	low := int64(signExtend(c.in[1]&masks[size&15], size))
+	high := int64(signExtend(c.in[1]>>(8*size), size))
+	if i := int64(signExtend(c.in[0], size)); i < low || i > high {
 		c.raise(x86.Fault(x86.VectorBR))
 	}
 }

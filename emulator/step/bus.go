@@ -76,7 +76,7 @@ const (
 	HookRandom
 	HookVMFunc
 	// HookAll is every hook.
-	HookAll = 1<<iota - 1
+	HookAll Hooks = 1<<iota - 1
 )
 
 // Bus is what the emulator may ask of its hypervisor. Each method mirrors a
