@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+
+	xarch "golang.org/x/arch/x86/x86asm"
+
+	"github.com/seed-4e121ece/ringfence/emulator/decode"
+	"github.com/seed-4e121ece/ringfence/emulator/isa"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
+	"github.com/seed-4e121ece/ringfence/oracle"
+	"github.com/seed-4e121ece/ringfence/oracle/model"
+	"github.com/seed-4e121ece/ringfence/oracle/silicon"
+	"github.com/seed-4e121ece/ringfence/oracle/x86asm"
+)
+
+// registry is the engines that the command line knows, by name.
+var registry = []engine{
+	{
+		name:  model.Name,
+		about: "the Go model of the emulator, on the profile of this CPU",
+		executor: func() (oracle.Executor, error) {
+			return model.New(hostcpu.Profile(), model.WithAccesses()), nil
+		},
+		decoder: func() (decoder, error) {
+			return decoder{model.NewDecoder(hostcpu.Profile()), modelText}, nil
+		},
+		inspect: inspectModel,
+	},
+	{
+		name:  "silicon",
+		about: "the CPU itself: instructions run in a child process behind a seccomp filter",
+		executor: func() (oracle.Executor, error) {
+			e, err := silicon.New()
+			if err != nil {
+				return nil, err
+			}
+			return e, nil
+		},
+		inspect: inspectSilicon,
+	},
+	{
+		name:    x86asm.Name,
+		about:   "the decoder of golang.org/x/arch, one voter and a printer",
+		decoder: func() (decoder, error) { return decoder{x86asm.New(), x86asmText}, nil },
+		quirks:  x86asm.Quirks,
+		inspect: inspectX86asm,
+	},
+}
+
+// modelText prints what the model decoded.
+func modelText(code []byte, mode x86.Mode, _ *oracle.Decoded) string {
+	var in decode.Inst
+	decode.Decode(&in, code, mode, hostcpu.Profile())
+	return in.Text()
+}
+
+// x86asmText prints what x86asm decoded, in its own words.
+func x86asmText(code []byte, mode x86.Mode, _ *oracle.Decoded) string {
+	in, err := xarch.Decode(code, mode.Width())
+	if err != nil {
+		return ""
+	}
+	return xarch.IntelSyntax(in, 0, nil)
+}
+
+func inspectModel() (engineFacts, error) {
+	p := hostcpu.Profile()
+	widths := map[isa.ModeSet]int{isa.Mode16: 0, isa.Mode32: 0, isa.Mode64: 0}
+	for _, r := range isa.Rows() {
+		for m := range widths {
+			if r.Modes&m != 0 {
+				widths[m]++
+			}
+		}
+	}
+	exact := "no: --strict compares by the default rules"
+	if exactProfile(p) {
+		exact = "yes: --strict compares what the manuals leave undefined"
+	}
+	return engineFacts{
+		{"profile", fmt.Sprintf("%s, %d-bit addresses, %d CPUID features of the table", p.Name, p.VirtualBits, len(p.Features.List()))},
+		{"exact profile", exact},
+		{"encodings", fmt.Sprintf("%d in the table; %d in 64-bit, %d in 32-bit, %d in 16-bit code", len(isa.Rows()), widths[isa.Mode64], widths[isa.Mode32], widths[isa.Mode16])},
+		{"executes", "long64 at CPL 3"},
+		{"decodes", "16, 32, 64"},
+	}, nil
+}
+
+func inspectSilicon() (engineFacts, error) {
+	e, err := silicon.New()
+	if err != nil {
+		return nil, err
+	}
+	info, err := e.Info()
+	if cerr := e.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return nil, err
+	}
+	family, number, stepping := hostcpu.Signature()
+	return engineFacts{
+		{"cpu", fmt.Sprintf("%s, %s", hostcpu.Vendor(), hostcpu.Brand())},
+		{"signature", fmt.Sprintf("family %#x, model %#x, stepping %d", family, number, stepping)},
+		{"addresses", fmt.Sprintf("%d bits", info.AddressWidth)},
+		{"executes", "long64 at CPL 3: general-purpose registers, flags, FS and GS base, memory, faults"},
+		{"cost, ns a case", fmt.Sprintf("retired %.0f, INT3 %.0f, #PF %.0f, #UD %.0f, single step %.0f", info.Retired, info.Breakpoint, info.Fault, info.Undefined, info.Trap)},
+		{"pages", placeable()},
+	}, nil
+}
+
+// placeable says which pages silicon can map.
+func placeable() string {
+	var parts []string
+	for _, p := range oracle.DefaultLayout.Pages {
+		parts = append(parts, fmt.Sprintf("%#x-%#x %s", p.Address, p.End()-1, p.Prot))
+	}
+	return "user pages anywhere from 0x10000 to 0x7ffeffffffff; by default " + strings.Join(parts, ", ")
+}
+
+func inspectX86asm() (engineFacts, error) {
+	version := "unknown"
+	if v := moduleVersion("golang.org/x/arch"); v != "" {
+		version = v
+	}
+	return engineFacts{
+		{"version", "golang.org/x/arch " + version},
+		{"built with", runtime.Version()},
+		{"known faults", fmt.Sprintf("%d rules", len(x86asm.Quirks()))},
+		{"decodes", "16, 32, 64"},
+	}, nil
+}
+
+// exactProfile says whether the model knows what this CPU does where the
+// manuals leave it undefined. None has been measured on enough machines yet.
+func exactProfile(*isa.Profile) bool { return false }

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// answer is what a run of the command said.
+type answer struct {
+	out, err string
+	status   int
+}
+
+// lines returns the lines of standard output.
+func (a answer) lines() []string {
+	return strings.Split(strings.TrimSuffix(a.out, "\n"), "\n")
+}
+
+// command runs the command line in this process.
+func command(t *testing.T, stdin string, args ...string) answer {
+	t.Helper()
+	var out, errs bytes.Buffer
+	status := run(context.Background(), args, stdio{in: strings.NewReader(stdin), out: &out, err: &errs})
+	return answer{out.String(), errs.String(), status}
+}
+
+// need skips a test whose engine this machine lacks, or fails it where
+// RINGFENCE_REQUIRE names the engine.
+func need(t *testing.T, name string) {
+	t.Helper()
+	e, err := lookup(name)
+	require.NoError(t, err)
+	if err := e.try(); err != nil {
+		if slices.Contains(splitList(os.Getenv("RINGFENCE_REQUIRE")), name) {
+			t.Fatalf("engine %s is required and not available: %v", name, err)
+		}
+		t.Skipf("engine %s is not available: %v", name, err)
+	}
+}
+
+// Bad usage of any command is told on standard error, with status 2.
+func TestBadUsage(t *testing.T) {
+	for _, tc := range []struct {
+		name, args, want string
+	}{
+		{"no command", "", "which command?"},
+		{"unknown command", "decide", `unknown command "decide"`},
+		{"unknown flag", "decode --modus 64 90", "unknown flag: --modus"},
+		{"unknown mode", "decode --mode 8 90", `--mode "8": want 16, 32 or 64`},
+		{"unknown engine", "decode --engine xed 90", `engine "xed": unknown; known are model, silicon, x86asm`},
+		{"no engine", "decode --engine , 90", `--engine ",": want the name of a decoder`},
+		{"engine that does not decode", "decode --engine silicon 90", `engine "silicon" is no decoder; decoders are model, x86asm`},
+		{"exec: unknown engine", "exec --engine qemu -", `engine "qemu": unknown; known are model, silicon, x86asm`},
+		{"exec: engine that does not execute", "exec --engine x86asm -", `engine "x86asm" does not execute; executors are model, silicon`},
+		{"fuzz: arguments", "fuzz now", `unknown command "now" for "ringfence fuzz"`},
+		{"fuzz: unknown subject", "fuzz --subject xen", `engine "xen": unknown`},
+		{"fuzz: unknown reference", "fuzz --reference silicon,bochs", `engine "bochs": unknown`},
+		{"fuzz: unknown mode", "fuzz --mode 128", `--mode "128"`},
+		{"fuzz: cases and time", "fuzz --cases 10 --for 1s", "none of the others can be"},
+		{"fuzz: no jobs", "fuzz --jobs -1", "--jobs -1: want"},
+		{"fuzz: negative time", "fuzz --for -1s", "--for -1s: want"},
+		{"fuzz: not a number", "fuzz --cases many", `invalid argument "many"`},
+		{"replay: nothing", "replay", "requires at least 1 arg(s)"},
+		{"engines: arguments", "engines silicon", `unknown command "silicon" for "ringfence engines"`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := command(t, "", strings.Fields(tc.args)...)
+			require.Equal(t, statusBad, got.status, "stderr: %s", got.err)
+			require.Contains(t, got.err, tc.want)
+			require.True(t, strings.HasPrefix(got.err, "ringfence: "), "stderr: %s", got.err)
+		})
+	}
+}
