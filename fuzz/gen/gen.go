@@ -40,6 +40,8 @@ type Generator struct {
 	next int
 	inst decode.Inst
 	text text
+	// prefix holds the prefixes of an instruction that is being chosen.
+	prefix text
 }
 
 // New returns a generator for 64-bit code.

@@ -18,25 +18,31 @@ func testProfile() *isa.Profile {
 // in most of its forms; the rest are useless prefixes that turned it into
 // something else.
 func TestRowsDecodeAsThemselves(t *testing.T) {
-	p := testProfile()
-	g := New(Config{Profile: p, Seed: 1})
+	const n = 200
+	intel, amd := testProfile(), testProfile()
+	amd.Vendor = isa.AMD
 	var in decode.Inst
+	var buf [16]byte
 	for _, row := range isa.Rows() {
-		if row.Modes&isa.Mode64 == 0 || row.Attr&(isa.AttrX87|isa.AttrVector) != 0 {
+		if row.Modes&isa.Mode64 == 0 || DefaultWeight(&row) == 0 {
 			continue
 		}
-		const n = 200
-		same := 0
-		var buf [16]byte
-		for range n {
-			code := g.Encode(buf[:0], row.ID)
-			decode.Decode(&in, code, x86.Long64, p)
-			if in.Valid() && in.Row == row.ID && int(in.Length) == len(code) {
-				same++
+		best := 0
+		var last []byte
+		for _, p := range []*isa.Profile{intel, amd} { // some rows are one vendor's
+			g := New(Config{Profile: p, Seed: 1})
+			same := 0
+			for range n {
+				last = g.Encode(buf[:0], row.ID)
+				decode.Decode(&in, last, x86.Long64, p)
+				if in.Valid() && in.Row == row.ID && int(in.Length) == len(last) {
+					same++
+				}
 			}
+			best = max(best, same)
 		}
-		if same < n/2 {
-			t.Errorf("%s: %d of %d encodings decode as it, the last: % x is %v %s", row.String(), same, n, g.text.bytes(), in.Err, isa.Get(in.Row).String())
+		if best < n/2 {
+			t.Errorf("%s: %d of %d encodings decode as it, the last: % x is %v %s", row.String(), best, n, last, in.Err, isa.Get(in.Row).String())
 		}
 	}
 }

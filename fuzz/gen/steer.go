@@ -1,7 +1,6 @@
 package gen
 
 import (
-	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
@@ -353,19 +352,4 @@ func (s *steering) enter() {
 		s.c.State.GPR[x86.RBP] = stackMiddle + s.Uint64()%16*8
 		s.c.State.GPR[x86.RSP] = stackMiddle - 32 + s.Uint64()%16*8
 	}
-}
-
-// hasOperand says whether the row names, or implies, an operand of the kind.
-func hasOperand(row *isa.Row, kind isa.Kind) bool {
-	for i := range row.NumOperands {
-		if row.Operands[i].Kind == kind {
-			return true
-		}
-	}
-	for i := range row.Implicit {
-		if row.Implicit[i].Kind == kind {
-			return true
-		}
-	}
-	return false
 }
