@@ -39,7 +39,7 @@ type Form struct {
 // the row has none in this mode.
 func Encode(dst []byte, id isa.ID, mode x86.Mode, f Form) []byte {
 	row := isa.Get(id)
-	e := encoder{row: row, f: &f, width: mode.Width(), out: dst}
+	e := encoder{row: row, f: f, width: mode.Width(), out: dst}
 	if id == 0 || row.Modes&e.set() == 0 || !e.choose() {
 		return dst
 	}
@@ -59,7 +59,7 @@ func Encode(dst []byte, id isa.ID, mode x86.Mode, f Form) []byte {
 
 type encoder struct {
 	row   *isa.Row
-	f     *Form
+	f     Form
 	width int // of code, in bits
 	out   []byte
 	// What was chosen: ModRM fields with their extensions, W, sizes in bytes.
