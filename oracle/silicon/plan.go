@@ -78,6 +78,8 @@ const (
 func unsupported(c *oracle.Case) string {
 	st := &c.State
 	switch {
+	case len(c.Extra) > 0:
+		return c.Extra[0]
 	case st.Mode != x86.Long64:
 		return "mode: only long64 runs on the CPU so far"
 	case st.CPL != 3:
