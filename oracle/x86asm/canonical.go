@@ -120,8 +120,9 @@ func registerTable() (t [256]oracle.Operand) {
 	file(x86asm.Z0, x86asm.Z31, x86.ClassVector, 0, 64)
 	file(x86asm.K0, x86asm.K7, x86.ClassMask, 0, 8)
 	file(x86asm.ES, x86asm.GS, x86.ClassSegment, 0, 2)
-	file(x86asm.CR0, x86asm.CR15, x86.ClassControl, 0, 8)
-	file(x86asm.DR0, x86asm.DR15, x86.ClassDebug, 0, 8)
+	// The table gives control and debug registers no width: it is the mode's.
+	file(x86asm.CR0, x86asm.CR15, x86.ClassControl, 0, 0)
+	file(x86asm.DR0, x86asm.DR15, x86.ClassDebug, 0, 0)
 	return t
 }
 

@@ -10,8 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-4e121ece/ringfence/corpus"
+	"github.com/seed-4e121ece/ringfence/emulator/decode"
+	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/oracle"
+	"github.com/seed-4e121ece/ringfence/oracle/model"
 )
 
 // comparison holds what a run of the two decoders gave.
@@ -45,6 +48,9 @@ func (c *comparison) compare(code []byte, mode x86.Mode) {
 	c.strings++
 	var right, wrong oracle.Decoded
 	c.model.Decode(code, mode, &right)
+	if g := pending(code, mode); g != "" && !right.Valid {
+		right.Covered, right.Group = false, g
+	}
 	if !right.Covered {
 		c.uncovered[right.Group]++
 		return
@@ -95,24 +101,26 @@ func show(d *oracle.Decoded) string {
 		return "invalid: " + d.Reason
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d %s", d.Length, d.Mnemonic)
-	for _, o := range d.Operands[:d.NumOperands] {
-		fmt.Fprintf(&b, " %s", showOperand(&o))
+	b.WriteString(brief(d))
+	for i := range d.NumOperands {
+		fmt.Fprintf(&b, ", %v", d.Operands[i])
 	}
 	return b.String()
 }
 
-func showOperand(o *oracle.Operand) string {
-	switch o.Kind {
-	case oracle.OperandRegister:
-		return fmt.Sprintf("r%d.%d/%d", o.Class, o.Register, o.Size)
-	case oracle.OperandMemory:
-		return fmt.Sprintf("%v:[%#x+%#x*%d%+#x]/%d/a%d", o.Segment, o.Base, o.Index, o.Scale, o.Value, o.Size, o.AddrSize)
-	case oracle.OperandImmediate:
-		return fmt.Sprintf("$%#x/%d", o.Value, o.Size)
-	default:
-		return fmt.Sprintf("{%d %#x/%d}", o.Kind, o.Value, o.Size)
+// brief is the form in which evidence states an answer: length and mnemonic,
+// or "invalid".
+func brief(d *oracle.Decoded) string {
+	if !d.Valid {
+		return "invalid"
 	}
+	return fmt.Sprintf("%d %s", d.Length, d.Mnemonic)
+}
+
+// modelDecoder is the model's decoder for a CPU that has everything, so that
+// no instruction is invalid for want of a feature.
+func modelDecoder() oracle.Decoder {
+	return model.NewDecoder(&isa.Profile{Name: "all", Vendor: isa.Intel, Features: isa.AllFeatures(), VirtualBits: 48})
 }
 
 // report fails the test for differences that no quirk explains, the most
@@ -150,6 +158,25 @@ func (c *comparison) logQuirks(t *testing.T) {
 	}
 }
 
+// fromTable compares encodings of every row: sixteen forms of each with random
+// fields, so that rare rows are all met.
+func (c *comparison) fromTable(s *strings15) {
+	rows := isa.Rows()
+	var buf [32]byte
+	for i := range rows {
+		for range 16 {
+			v := s.r.Uint64()
+			f := decode.Form{
+				REX: byte(v) & 15, Mod: byte(v>>8) & 3, Reg: byte(v>>16) & 15, RM: byte(v>>24) & 15, SIB: byte(v >> 32),
+				VVVV: byte(v>>40) & 15, VEX3: v>>48&1 != 0, Disp: s.r.Uint64(), Imm: s.r.Uint64(), Imm2: uint16(v >> 48),
+			}
+			if code := decode.Encode(buf[:0], rows[i].ID, x86.Long64, f); len(code) > 0 {
+				c.compare(code, x86.Long64)
+			}
+		}
+	}
+}
+
 // TestAgreesWithModel is the full comparison in 64-bit mode: the seeds, and
 // random strings. No difference may be left, and every quirk must have had
 // something to explain.
@@ -165,6 +192,7 @@ func TestAgreesWithModel(t *testing.T) {
 		}
 	}
 	s := newStrings(1)
+	c.fromTable(s)
 	for range n {
 		c.compare(s.next(), x86.Long64)
 	}

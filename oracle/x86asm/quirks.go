@@ -44,8 +44,8 @@ var prefixQuirks = []oracle.Quirk{
 		Decoded: oracle.DecodedValidity, Wrong: rejects,
 		Reason: "a REX prefix that is not directly before the opcode is ignored (SDM vol. 2, 2.2.1); x86asm takes it for the opcode",
 		Evidence: []oracle.Evidence{
-			rejected("4848c3", 3, "RET", "SDM vol. 2, 2.2.1"),
-			rejected("486689c8", 4, "MOV ax, cx", "SDM vol. 2, 2.2.1"),
+			rejected("4848c3", 3, "3 RET", "SDM vol. 2, 2.2.1"),
+			rejected("486689c8", 4, "4 MOV", "SDM vol. 2, 2.2.1"),
 		},
 	},
 	{

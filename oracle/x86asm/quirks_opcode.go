@@ -25,6 +25,21 @@ var opcodeQuirks = []oracle.Quirk{
 		Evidence: []oracle.Evidence{rejected("0f2040", 3, "3 MOV", "SDM vol. 2, MOV to/from control registers")},
 	},
 	{
+		Engine: Name, Name: "mov-cr-dr-absent", Map: isa.Map0F, Opcodes: []byte{0x20, 0x21, 0x22, 0x23},
+		Decoded: oracle.DecodedValidity, Wrong: accepts,
+		Reason: "CR1, CR5 to CR7, CR9 to CR15 and DR8 to DR15 do not exist and are #UD (SDM vol. 2, MOV to/from control and debug registers); x86asm accepts them",
+		Evidence: []oracle.Evidence{
+			accepted("0f20c8", "3 MOV", "SDM vol. 2, MOV to/from control registers"), accepted("440f20c8", "4 MOV", "SDM vol. 2, MOV to/from control registers"),
+			accepted("440f21c0", "4 MOV", "SDM vol. 2, MOV to/from debug registers"),
+		},
+	},
+	{
+		Engine: Name, Name: "mov-tr", Map: isa.Map0F, Opcodes: []byte{0x24, 0x26},
+		Decoded: oracle.DecodedValidity, Wrong: accepts,
+		Reason:   "MOV to and from test registers went with the 486 and is #UD (SDM vol. 3, 24.15.3); x86asm accepts it",
+		Evidence: []oracle.Evidence{accepted("0f24c0", "3 MOV", "SDM vol. 3, test registers"), accepted("0f26c0", "3 MOV", "SDM vol. 3, test registers")},
+	},
+	{
 		Engine: Name, Name: "mov-cs", Map: isa.MapOne, Opcodes: []byte{0x8e},
 		When:    func(l *oracle.Lexed) bool { return l.Reg() == 1 },
 		Decoded: oracle.DecodedValidity, Wrong: accepts,
@@ -43,10 +58,10 @@ var opcodeQuirks = []oracle.Quirk{
 	},
 	{
 		Engine: Name, Name: "nop-digit", Map: isa.Map0F, Opcodes: []byte{0x1f},
-		When:    func(l *oracle.Lexed) bool { return l.Reg() != 0 },
+		When:    func(l *oracle.Lexed) bool { return l.Reg() != 0 || l.REX&8 != 0 },
 		Decoded: oracle.DecodedValidity, Wrong: rejects,
-		Reason:   "0F 1F is NOP whatever ModRM.reg (table A-3); x86asm knows /0 alone",
-		Evidence: []oracle.Evidence{rejected("0f1fc8", 3, "3 NOP", "SDM vol. 2, table A-3")},
+		Reason:   "0F 1F is NOP whatever ModRM.reg and REX.W (SDM vol. 2, NOP and table A-3); x86asm knows /0 without REX.W alone",
+		Evidence: []oracle.Evidence{rejected("0f1fc8", 3, "3 NOP", "SDM vol. 2, table A-3"), rejected("480f1f00", 4, "4 NOP", "SDM vol. 2, NOP")},
 	},
 	{
 		Engine: Name, Name: "prefetch-other", Map: isa.Map0F, Opcodes: []byte{0x18},
@@ -126,6 +141,60 @@ var groupQuirks = []oracle.Quirk{
 		Evidence: []oracle.Evidence{
 			{Bytes: "660fae38", Mode: x86.Long64, Says: "4 CLFLUSH", Truth: "4 CLFLUSHOPT", Source: "SDM vol. 2, CLFLUSHOPT", Executes: oracle.CPUValid, Length: 4},
 			{Bytes: "660fae30", Mode: x86.Long64, Says: "4 XSAVEOPT", Truth: "4 CLWB", Source: "SDM vol. 2, CLWB", Executes: oracle.CPUValid, Length: 4},
+		},
+	},
+	{
+		Engine: Name, Name: "xsave-prefix", Map: isa.Map0F, Opcodes: []byte{0xae, 0xc7},
+		When: func(l *oracle.Lexed) bool {
+			return (l.OpSize || l.Rep != 0) && l.Mod() != 3
+		},
+		Decoded: oracle.DecodedValidity, Wrong: accepts,
+		Reason: "FXSAVE, FXRSTOR, XSAVE and their kin are marked NP and RDFSBASE and its kin take no memory: #UD (SDM vol. 2); x86asm ignores prefix or ModRM.mod",
+		Evidence: []oracle.Evidence{
+			accepted("660fae00", "4 FXSAVE", "SDM vol. 2, FXSAVE"), accepted("660fc720", "4 XSAVEC", "SDM vol. 2, XSAVEC"),
+			accepted("660fae28", "4 XRSTOR", "SDM vol. 2, XRSTOR"), accepted("f30fae18", "4 WRGSBASE", "SDM vol. 2, WRGSBASE"),
+		},
+	},
+	{
+		Engine: Name, Name: "group7-prefix", Map: isa.Map0F, Opcodes: []byte{0x01},
+		When:    func(l *oracle.Lexed) bool { return (l.OpSize || l.Rep != 0) && l.Mod() == 3 },
+		Decoded: oracle.DecodedValidity, Wrong: accepts,
+		Reason: "XGETBV, XSETBV, XEND, XTEST, MONITOR and MWAIT are marked NP, and RDTSCP takes no F2 or F3 (SDM vol. 2); x86asm ignores the prefix",
+		Evidence: []oracle.Evidence{
+			{Bytes: "f20f01d0", Mode: x86.Long64, Says: "4 XGETBV", Truth: "invalid", Source: "SDM vol. 2, XGETBV"},
+			{Bytes: "660f01d5", Mode: x86.Long64, Says: "4 XEND", Truth: "invalid", Source: "SDM vol. 2, XEND"},
+		},
+	},
+	{
+		Engine: Name, Name: "fence-prefix", Map: isa.Map0F, Opcodes: []byte{0xae},
+		When: func(l *oracle.Lexed) bool {
+			return (l.OpSize || l.Rep != 0) && l.Mod() == 3 && l.Reg() >= 5 && l.RM() == 0
+		},
+		Decoded: oracle.DecodedValidity, Wrong: accepts,
+		Reason:   "the fences are marked NP (SDM vol. 2, LFENCE); x86asm ignores 66, F2 and F3 before E8, F0 and F8",
+		Evidence: []oracle.Evidence{accepted("660faee8", "4 LFENCE", "SDM vol. 2, LFENCE"), accepted("f20faef8", "4 SFENCE", "SDM vol. 2, SFENCE")},
+	},
+	{
+		Engine: Name, Name: "fence-name", Map: isa.Map0F, Opcodes: []byte{0xae},
+		When: func(l *oracle.Lexed) bool {
+			return (l.OpSize || l.Rep != 0) && l.Mod() == 3 && l.RM() == 0 && (l.Reg() == 5 || l.Reg() == 6)
+		},
+		Decoded: oracle.DecodedMnemonic | oracle.DecodedOperands,
+		Reason:  "F3 0F AE /5 is INCSSP, and /6 is UMONITOR, UMWAIT or TPAUSE by prefix (SDM vol. 2); x86asm ignores it and names LFENCE and MFENCE",
+		Evidence: []oracle.Evidence{
+			{Bytes: "f30faee8", Mode: x86.Long64, Says: "4 LFENCE", Truth: "4 INCSSPD", Source: "SDM vol. 2, INCSSPD"},
+			{Bytes: "f30faef0", Mode: x86.Long64, Says: "4 MFENCE", Truth: "4 UMONITOR", Source: "SDM vol. 2, UMONITOR"},
+			{Bytes: "660faef0", Mode: x86.Long64, Says: "4 MFENCE", Truth: "4 TPAUSE", Source: "SDM vol. 2, TPAUSE"},
+		},
+	},
+	{
+		Engine: Name, Name: "rdrand-rep", Map: isa.Map0F, Opcodes: []byte{0xc7},
+		When:    func(l *oracle.Lexed) bool { return l.Reg() == 6 && l.Rep != 0 && l.Mod() == 3 },
+		Decoded: oracle.DecodedAll &^ oracle.DecodedLength,
+		Reason:  "F3 0F C7 /6 with a register is SENDUIPI, and F2 undefined (SDM vol. 2, SENDUIPI); x86asm says RDRAND for both",
+		Evidence: []oracle.Evidence{
+			{Bytes: "f30fc7f0", Mode: x86.Long64, Says: "4 RDRAND", Truth: "4 SENDUIPI", Source: "SDM vol. 2, SENDUIPI"},
+			{Bytes: "f20fc7f0", Mode: x86.Long64, Says: "4 RDRAND", Truth: "invalid", Source: "SDM vol. 2, table A-6"},
 		},
 	},
 	{

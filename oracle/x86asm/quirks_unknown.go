@@ -47,9 +47,9 @@ var unknownQuirks = []oracle.Quirk{
 		rejected("0f01e8", 3, "3 SERIALIZE", "SDM vol. 2, SERIALIZE"), privileged("f30f0128", "4 RSTORSSP", "SDM vol. 2, RSTORSSP")),
 	unknown("group15", isa.Map0F, []byte{0xae},
 		func(l *oracle.Lexed) bool { return l.Rep != 0 || l.OpSize },
-		"TPAUSE, UMWAIT, UMONITOR, INCSSP, PTWRITE and CLRSSBSY",
-		privileged("660faef0", "4 TPAUSE", "SDM vol. 2, TPAUSE"), privileged("f20faef0", "4 UMWAIT", "SDM vol. 2, UMWAIT"),
-		privileged("f30faef0", "4 UMONITOR", "SDM vol. 2, UMONITOR"), privileged("f30faee8", "4 INCSSPD", "SDM vol. 2, INCSSPD")),
+		"TPAUSE, UMWAIT, UMONITOR and INCSSP with rm other than 0, PTWRITE with a register",
+		privileged("660faef1", "4 TPAUSE", "SDM vol. 2, TPAUSE"), privileged("f20faef1", "4 UMWAIT", "SDM vol. 2, UMWAIT"),
+		privileged("f30faef1", "4 UMONITOR", "SDM vol. 2, UMONITOR"), privileged("f30faee9", "4 INCSSPD", "SDM vol. 2, INCSSPD")),
 	unknown("hreset", isa.Map0F3A, []byte{0xf0}, nil, "HRESET", privileged("f30f3af0c000", "6 HRESET", "SDM vol. 2, HRESET")),
 	{
 		Engine: Name, Name: "group15-f3", Map: isa.Map0F, Opcodes: []byte{0xae},

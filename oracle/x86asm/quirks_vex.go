@@ -15,7 +15,7 @@ var vexQuirks = []oracle.Quirk{
 		Decoded: oracle.DecodedValidity, Wrong: rejects,
 		Reason: "segment and address-size prefixes may stand before VEX (SDM vol. 2, 2.3.2); x86asm finds VEX at the first byte alone and returns the bare prefix",
 		Evidence: []oracle.Evidence{
-			rejected("67c4e2f8f301", 6, "6 invalid", "SDM vol. 2, 2.3.2"),
+			rejected("67c4e270f201", 6, "6 ANDN", "SDM vol. 2, 2.3.2"), rejected("64c4e270f201", 6, "6 ANDN", "SDM vol. 2, 2.3.2"),
 		},
 	},
 	{

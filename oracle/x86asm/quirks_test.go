@@ -1,0 +1,113 @@
+package x86asm
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-4e121ece/ringfence/emulator/decode"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
+	"github.com/seed-4e121ece/ringfence/oracle"
+)
+
+func TestQuirksAreComplete(t *testing.T) { require.NoError(t, oracle.CheckQuirks(Quirks())) }
+
+// TestEvidence runs the evidence of every quirk again: x86asm still says what
+// the row says it says, the model what is true, and the row explains all of
+// the difference.
+func TestEvidence(t *testing.T) {
+	m, ref := modelDecoder(), New()
+	for i := range Quirks() {
+		q := &Quirks()[i]
+		for _, e := range q.Evidence {
+			t.Run(fmt.Sprintf("%s/%s", q.Name, e.Bytes), func(t *testing.T) {
+				code, err := e.Decode()
+				require.NoError(t, err)
+				var right, wrong oracle.Decoded
+				m.Decode(code, e.Mode, &right)
+				ref.Decode(code, e.Mode, &wrong)
+				if !right.Covered {
+					t.Skipf("the model has no table for it yet (%s)", right.Group)
+				}
+				require.Equal(t, e.Says, brief(&wrong), "x86asm: has it been repaired?")
+				require.Equal(t, e.Truth, brief(&right), "model")
+				if e.Length != 0 {
+					require.Equal(t, e.Length, right.Length)
+				}
+				diff := oracle.CompareDecoded(&right, &wrong)
+				require.NotZero(t, diff, "x86asm and the model agree: %s", show(&right))
+				set := oracle.NewQuirkSet(Quirks()[i : i+1])
+				rest, by := set.ExplainDecoded(code, e.Mode, diff, &right, &wrong)
+				require.Zero(t, rest, "left unexplained: %v", rest)
+				require.NotNil(t, by)
+			})
+		}
+	}
+}
+
+// TestEvidenceOnCPU asks the CPU about the evidence of every quirk where it
+// can be the judge: it is an instruction or #UD, and how long it is.
+func TestEvidenceOnCPU(t *testing.T) {
+	c := newCPU(t)
+	profile := hostcpu.Profile()
+	asked, absent := 0, 0
+	for i := range Quirks() {
+		q := &Quirks()[i]
+		for _, e := range q.Evidence {
+			if e.Executes == oracle.CPUUnknown || e.Mode != x86.Long64 {
+				continue
+			}
+			code, err := e.Decode()
+			require.NoError(t, err)
+			var in decode.Inst
+			if decode.Decode(&in, code, e.Mode, profile) == decode.MissingFeature {
+				t.Logf("%s, %s: this CPU does not have it", q.Name, e.Bytes)
+				absent++
+				continue
+			}
+			length, undefined := c.judge(code)
+			if length == 0 {
+				t.Logf("%s, %s: is not run on this machine, so the CPU cannot judge", q.Name, e.Bytes)
+				continue
+			}
+			asked++
+			require.Equal(t, e.Executes == oracle.CPUUndefined, undefined, "%s, %s: does the CPU raise #UD", q.Name, e.Bytes)
+			if e.Length != 0 && !undefined {
+				require.Equal(t, int(e.Length), length, "%s, %s: length on the CPU", q.Name, e.Bytes)
+			}
+		}
+	}
+	t.Logf("%d byte strings judged by the CPU, %d that it does not have", asked, absent)
+	require.Positive(t, asked)
+}
+
+// TestRediscovery finds every fault without the help of its row: random and
+// mutated strings, a fixed seed, a bounded number. It prints after how many
+// strings each turned up.
+func TestRediscovery(t *testing.T) {
+	const limit = 5_000_000
+	c := newComparison(modelDecoder())
+	s := newStrings(2)
+	left := len(c.first)
+	for range limit {
+		c.compare(s.next(), x86.Long64)
+		if c.strings&0xfff != 0 {
+			continue
+		}
+		left = 0
+		for _, n := range c.first {
+			if n == 0 {
+				left++
+			}
+		}
+		if left == 0 {
+			break
+		}
+	}
+	for i, n := range c.first {
+		t.Logf("%9d strings until %s", n, c.quirks.Rows[i].Name)
+		require.NotZero(t, n, "%s was not found in %d strings", c.quirks.Rows[i].Name, limit)
+	}
+}
