@@ -12,11 +12,31 @@ const (
 	ADC
 	ADCX
 	ADD
+	ADDPD
+	ADDPS
+	ADDSD
+	ADDSS
+	ADDSUBPD
+	ADDSUBPS
 	ADOX
+	AESDEC
+	AESDECLAST
+	AESENC
+	AESENCLAST
+	AESIMC
+	AESKEYGENASSIST
 	AND
 	ANDN
+	ANDNPD
+	ANDNPS
+	ANDPD
+	ANDPS
 	ARPL
 	BEXTR
+	BLENDPD
+	BLENDPS
+	BLENDVPD
+	BLENDVPS
 	BLSI
 	BLSMSK
 	BLSR
@@ -64,22 +84,57 @@ const (
 	CMOVP
 	CMOVS
 	CMP
+	CMPPD
+	CMPPS
 	CMPSB
 	CMPSD
+	CMPSD_XMM
 	CMPSQ
+	CMPSS
 	CMPSW
 	CMPXCHG
 	CMPXCHG16B
 	CMPXCHG8B
+	COMISD
+	COMISS
 	CPUID
 	CQO
 	CRC32
+	CVTDQ2PD
+	CVTDQ2PS
+	CVTPD2DQ
+	CVTPD2PI
+	CVTPD2PS
+	CVTPI2PD
+	CVTPI2PS
+	CVTPS2DQ
+	CVTPS2PD
+	CVTPS2PI
+	CVTSD2SI
+	CVTSD2SS
+	CVTSI2SD
+	CVTSI2SS
+	CVTSS2SD
+	CVTSS2SI
+	CVTTPD2DQ
+	CVTTPD2PI
+	CVTTPS2DQ
+	CVTTPS2PI
+	CVTTSD2SI
+	CVTTSS2SI
 	CWD
 	CWDE
 	DAA
 	DAS
 	DEC
 	DIV
+	DIVPD
+	DIVPS
+	DIVSD
+	DIVSS
+	DPPD
+	DPPS
+	EMMS
 	ENCLS
 	ENCLU
 	ENCLV
@@ -88,13 +143,111 @@ const (
 	ENQCMD
 	ENQCMDS
 	ENTER
+	EXTRACTPS
+	EXTRQ
+	F2XM1
+	FABS
+	FADD
+	FADDP
+	FBLD
+	FBSTP
+	FCHS
+	FCMOVB
+	FCMOVBE
+	FCMOVE
+	FCMOVNB
+	FCMOVNBE
+	FCMOVNE
+	FCMOVNU
+	FCMOVU
+	FCOM
+	FCOMI
+	FCOMIP
+	FCOMP
+	FCOMPP
+	FCOS
+	FDECSTP
+	FDIV
+	FDIVP
+	FDIVR
+	FDIVRP
+	FFREE
+	FFREEP
+	FIADD
+	FICOM
+	FICOMP
+	FIDIV
+	FIDIVR
+	FILD
+	FIMUL
+	FINCSTP
+	FIST
+	FISTP
+	FISTTP
+	FISUB
+	FISUBR
+	FLD
+	FLD1
+	FLDCW
+	FLDENV
+	FLDL2E
+	FLDL2T
+	FLDLG2
+	FLDPI
+	FMUL
+	FMULP
+	FNCLEX
+	FNDISI
+	FNENI
+	FNINIT
+	FNOP
+	FNSAVE
+	FNSETPM
+	FNSTCW
+	FNSTENV
+	FNSTSW
+	FPATAN
+	FPREM
+	FPREM1
+	FPTAN
+	FRNDINT
+	FRSTOR
+	FSCALE
+	FSIN
+	FSINCOS
+	FSQRT
+	FST
+	FSTP
+	FSUB
+	FSUBP
+	FSUBR
+	FSUBRP
+	FTST
+	FUCOM
+	FUCOMI
+	FUCOMIP
+	FUCOMP
+	FUCOMPP
+	FWAIT
+	FXAM
+	FXCH
 	FXRSTOR
 	FXRSTOR64
 	FXSAVE
 	FXSAVE64
+	FXTRACT
+	FYL2X
+	FYL2XP1
 	GETSEC
+	GF2P8AFFINEINVQB
+	GF2P8AFFINEQB
+	GF2P8MULB
+	HADDPD
+	HADDPS
 	HLT
 	HRESET
+	HSUBPD
+	HSUBPS
 	IDIV
 	IMUL
 	IN
@@ -103,6 +256,8 @@ const (
 	INCSSPQ
 	INSB
 	INSD
+	INSERTPS
+	INSERTQ
 	INSW
 	INT
 	INT1
@@ -138,8 +293,61 @@ const (
 	JP
 	JRCXZ
 	JS
+	KADDB
+	KADDD
+	KADDQ
+	KADDW
+	KANDB
+	KANDD
+	KANDNB
+	KANDND
+	KANDNQ
+	KANDNW
+	KANDQ
+	KANDW
+	KMOVB
+	KMOVD
+	KMOVQ
+	KMOVW
+	KNOTB
+	KNOTD
+	KNOTQ
+	KNOTW
+	KORB
+	KORD
+	KORQ
+	KORTESTB
+	KORTESTD
+	KORTESTQ
+	KORTESTW
+	KORW
+	KSHIFTLB
+	KSHIFTLD
+	KSHIFTLQ
+	KSHIFTLW
+	KSHIFTRB
+	KSHIFTRD
+	KSHIFTRQ
+	KSHIFTRW
+	KTESTB
+	KTESTD
+	KTESTQ
+	KTESTW
+	KUNPCKBW
+	KUNPCKDQ
+	KUNPCKWD
+	KXNORB
+	KXNORD
+	KXNORQ
+	KXNORW
+	KXORB
+	KXORD
+	KXORQ
+	KXORW
 	LAHF
 	LAR
+	LDDQU
+	LDMXCSR
 	LDS
 	LEA
 	LEAVE
@@ -163,22 +371,67 @@ const (
 	LSS
 	LTR
 	LZCNT
+	MASKMOVDQU
+	MASKMOVQ
+	MAXPD
+	MAXPS
+	MAXSD
+	MAXSS
 	MFENCE
+	MINPD
+	MINPS
+	MINSD
+	MINSS
 	MONITOR
 	MONITORX
 	MOV
+	MOVAPD
+	MOVAPS
 	MOVBE
+	MOVD
+	MOVDDUP
 	MOVDIR64B
 	MOVDIRI
+	MOVDQ2Q
+	MOVDQA
+	MOVDQU
+	MOVHLPS
+	MOVHPD
+	MOVHPS
+	MOVLHPS
+	MOVLPD
+	MOVLPS
+	MOVMSKPD
+	MOVMSKPS
+	MOVNTDQ
+	MOVNTDQA
 	MOVNTI
+	MOVNTPD
+	MOVNTPS
+	MOVNTQ
+	MOVNTSD
+	MOVNTSS
+	MOVQ
+	MOVQ2DQ
 	MOVSB
 	MOVSD
+	MOVSD_XMM
+	MOVSHDUP
+	MOVSLDUP
 	MOVSQ
+	MOVSS
 	MOVSW
 	MOVSX
 	MOVSXD
+	MOVUPD
+	MOVUPS
 	MOVZX
+	MPSADBW
 	MUL
+	MULPD
+	MULPS
+	MULSD
+	MULSS
 	MULX
 	MWAIT
 	MWAITX
@@ -186,14 +439,100 @@ const (
 	NOP
 	NOT
 	OR
+	ORPD
+	ORPS
 	OUT
 	OUTSB
 	OUTSD
 	OUTSW
+	PABSB
+	PABSD
+	PABSW
+	PACKSSDW
+	PACKSSWB
+	PACKUSDW
+	PACKUSWB
+	PADDB
+	PADDD
+	PADDQ
+	PADDSB
+	PADDSW
+	PADDUSB
+	PADDUSW
+	PADDW
+	PALIGNR
+	PAND
+	PANDN
 	PAUSE
+	PAVGB
+	PAVGW
+	PBLENDVB
+	PBLENDW
+	PCLMULQDQ
+	PCMPEQB
+	PCMPEQD
+	PCMPEQQ
+	PCMPEQW
+	PCMPESTRI
+	PCMPESTRM
+	PCMPGTB
+	PCMPGTD
+	PCMPGTQ
+	PCMPGTW
+	PCMPISTRI
+	PCMPISTRM
 	PCONFIG
 	PDEP
 	PEXT
+	PEXTRB
+	PEXTRD
+	PEXTRQ
+	PEXTRW
+	PHADDD
+	PHADDSW
+	PHADDW
+	PHMINPOSUW
+	PHSUBD
+	PHSUBSW
+	PHSUBW
+	PINSRB
+	PINSRD
+	PINSRQ
+	PINSRW
+	PMADDUBSW
+	PMADDWD
+	PMAXSB
+	PMAXSD
+	PMAXSW
+	PMAXUB
+	PMAXUD
+	PMAXUW
+	PMINSB
+	PMINSD
+	PMINSW
+	PMINUB
+	PMINUD
+	PMINUW
+	PMOVMSKB
+	PMOVSXBD
+	PMOVSXBQ
+	PMOVSXBW
+	PMOVSXDQ
+	PMOVSXWD
+	PMOVSXWQ
+	PMOVZXBD
+	PMOVZXBQ
+	PMOVZXBW
+	PMOVZXDQ
+	PMOVZXWD
+	PMOVZXWQ
+	PMULDQ
+	PMULHRSW
+	PMULHUW
+	PMULHW
+	PMULLD
+	PMULLW
+	PMULUDQ
 	POP
 	POPA
 	POPAD
@@ -201,6 +540,7 @@ const (
 	POPF
 	POPFD
 	POPFQ
+	POR
 	PREFETCH
 	PREFETCHNTA
 	PREFETCHT0
@@ -208,14 +548,53 @@ const (
 	PREFETCHT2
 	PREFETCHW
 	PREFETCHWT1
+	PSADBW
+	PSHUFB
+	PSHUFD
+	PSHUFHW
+	PSHUFLW
+	PSHUFW
+	PSIGNB
+	PSIGND
+	PSIGNW
+	PSLLD
+	PSLLDQ
+	PSLLQ
+	PSLLW
+	PSRAD
+	PSRAW
+	PSRLD
+	PSRLDQ
+	PSRLQ
+	PSRLW
+	PSUBB
+	PSUBD
+	PSUBQ
+	PSUBSB
+	PSUBSW
+	PSUBUSB
+	PSUBUSW
+	PSUBW
+	PTEST
 	PTWRITE
+	PUNPCKHBW
+	PUNPCKHDQ
+	PUNPCKHQDQ
+	PUNPCKHWD
+	PUNPCKLBW
+	PUNPCKLDQ
+	PUNPCKLQDQ
+	PUNPCKLWD
 	PUSH
 	PUSHA
 	PUSHAD
 	PUSHF
 	PUSHFD
 	PUSHFQ
+	PXOR
 	RCL
+	RCPPS
+	RCPSS
 	RCR
 	RDFSBASE
 	RDGSBASE
@@ -236,7 +615,13 @@ const (
 	ROL
 	ROR
 	RORX
+	ROUNDPD
+	ROUNDPS
+	ROUNDSD
+	ROUNDSS
 	RSM
+	RSQRTPS
+	RSQRTSS
 	RSTORSSP
 	SAHF
 	SAL
@@ -270,21 +655,35 @@ const (
 	SETSSBSY
 	SFENCE
 	SGDT
+	SHA1MSG1
+	SHA1MSG2
+	SHA1NEXTE
+	SHA1RNDS4
+	SHA256MSG1
+	SHA256MSG2
+	SHA256RNDS2
 	SHL
 	SHLD
 	SHLX
 	SHR
 	SHRD
 	SHRX
+	SHUFPD
+	SHUFPS
 	SIDT
 	SKINIT
 	SLDT
 	SMSW
+	SQRTPD
+	SQRTPS
+	SQRTSD
+	SQRTSS
 	STAC
 	STC
 	STD
 	STGI
 	STI
+	STMXCSR
 	STOSB
 	STOSD
 	STOSQ
@@ -292,6 +691,10 @@ const (
 	STR
 	STUI
 	SUB
+	SUBPD
+	SUBPS
+	SUBSD
+	SUBSS
 	SWAPGS
 	SYSCALL
 	SYSENTER
@@ -302,29 +705,404 @@ const (
 	TLBSYNC
 	TPAUSE
 	TZCNT
+	UCOMISD
+	UCOMISS
 	UD0
 	UD1
 	UD2
 	UIRET
 	UMONITOR
 	UMWAIT
+	UNPCKHPD
+	UNPCKHPS
+	UNPCKLPD
+	UNPCKLPS
+	VADDPD
+	VADDPS
+	VADDSD
+	VADDSS
+	VADDSUBPD
+	VADDSUBPS
+	VAESDEC
+	VAESDECLAST
+	VAESENC
+	VAESENCLAST
+	VAESIMC
+	VAESKEYGENASSIST
+	VANDNPD
+	VANDNPS
+	VANDPD
+	VANDPS
+	VBCSTNEBF162PS
+	VBCSTNESH2PS
+	VBLENDPD
+	VBLENDPS
+	VBLENDVPD
+	VBLENDVPS
+	VBROADCASTF128
+	VBROADCASTI128
+	VBROADCASTSD
+	VBROADCASTSS
+	VCMPPD
+	VCMPPS
+	VCMPSD
+	VCMPSS
+	VCOMISD
+	VCOMISS
+	VCVTDQ2PD
+	VCVTDQ2PS
+	VCVTNEEBF162PS
+	VCVTNEEPH2PS
+	VCVTNEOBF162PS
+	VCVTNEOPH2PS
+	VCVTNEPS2BF16
+	VCVTPD2DQ
+	VCVTPD2PS
+	VCVTPH2PS
+	VCVTPS2DQ
+	VCVTPS2PD
+	VCVTPS2PH
+	VCVTSD2SI
+	VCVTSD2SS
+	VCVTSI2SD
+	VCVTSI2SS
+	VCVTSS2SD
+	VCVTSS2SI
+	VCVTTPD2DQ
+	VCVTTPS2DQ
+	VCVTTSD2SI
+	VCVTTSS2SI
+	VDIVPD
+	VDIVPS
+	VDIVSD
+	VDIVSS
+	VDPPD
+	VDPPS
 	VERR
 	VERW
+	VEXTRACTF128
+	VEXTRACTI128
+	VEXTRACTPS
+	VFMADD132PD
+	VFMADD132PS
+	VFMADD132SD
+	VFMADD132SS
+	VFMADD213PD
+	VFMADD213PS
+	VFMADD213SD
+	VFMADD213SS
+	VFMADD231PD
+	VFMADD231PS
+	VFMADD231SD
+	VFMADD231SS
+	VFMADDSUB132PD
+	VFMADDSUB132PS
+	VFMADDSUB213PD
+	VFMADDSUB213PS
+	VFMADDSUB231PD
+	VFMADDSUB231PS
+	VFMSUB132PD
+	VFMSUB132PS
+	VFMSUB132SD
+	VFMSUB132SS
+	VFMSUB213PD
+	VFMSUB213PS
+	VFMSUB213SD
+	VFMSUB213SS
+	VFMSUB231PD
+	VFMSUB231PS
+	VFMSUB231SD
+	VFMSUB231SS
+	VFMSUBADD132PD
+	VFMSUBADD132PS
+	VFMSUBADD213PD
+	VFMSUBADD213PS
+	VFMSUBADD231PD
+	VFMSUBADD231PS
+	VFNMADD132PD
+	VFNMADD132PS
+	VFNMADD132SD
+	VFNMADD132SS
+	VFNMADD213PD
+	VFNMADD213PS
+	VFNMADD213SD
+	VFNMADD213SS
+	VFNMADD231PD
+	VFNMADD231PS
+	VFNMADD231SD
+	VFNMADD231SS
+	VFNMSUB132PD
+	VFNMSUB132PS
+	VFNMSUB132SD
+	VFNMSUB132SS
+	VFNMSUB213PD
+	VFNMSUB213PS
+	VFNMSUB213SD
+	VFNMSUB213SS
+	VFNMSUB231PD
+	VFNMSUB231PS
+	VFNMSUB231SD
+	VFNMSUB231SS
+	VGF2P8AFFINEINVQB
+	VGF2P8AFFINEQB
+	VGF2P8MULB
+	VHADDPD
+	VHADDPS
+	VHSUBPD
+	VHSUBPS
+	VINSERTF128
+	VINSERTI128
+	VINSERTPS
+	VLDDQU
+	VLDMXCSR
+	VMASKMOVDQU
+	VMASKMOVPD
+	VMASKMOVPS
+	VMAXPD
+	VMAXPS
+	VMAXSD
+	VMAXSS
 	VMCALL
 	VMCLEAR
 	VMFUNC
+	VMINPD
+	VMINPS
+	VMINSD
+	VMINSS
 	VMLAUNCH
 	VMLOAD
 	VMMCALL
+	VMOVAPD
+	VMOVAPS
+	VMOVD
+	VMOVDDUP
+	VMOVDQA
+	VMOVDQU
+	VMOVHLPS
+	VMOVHPD
+	VMOVHPS
+	VMOVLHPS
+	VMOVLPD
+	VMOVLPS
+	VMOVMSKPD
+	VMOVMSKPS
+	VMOVNTDQ
+	VMOVNTDQA
+	VMOVNTPD
+	VMOVNTPS
+	VMOVQ
+	VMOVSD
+	VMOVSHDUP
+	VMOVSLDUP
+	VMOVSS
+	VMOVUPD
+	VMOVUPS
+	VMPSADBW
 	VMPTRLD
 	VMPTRST
 	VMREAD
 	VMRESUME
 	VMRUN
 	VMSAVE
+	VMULPD
+	VMULPS
+	VMULSD
+	VMULSS
 	VMWRITE
 	VMXOFF
 	VMXON
+	VORPD
+	VORPS
+	VPABSB
+	VPABSD
+	VPABSW
+	VPACKSSDW
+	VPACKSSWB
+	VPACKUSDW
+	VPACKUSWB
+	VPADDB
+	VPADDD
+	VPADDQ
+	VPADDSB
+	VPADDSW
+	VPADDUSB
+	VPADDUSW
+	VPADDW
+	VPALIGNR
+	VPAND
+	VPANDN
+	VPAVGB
+	VPAVGW
+	VPBLENDD
+	VPBLENDVB
+	VPBLENDW
+	VPBROADCASTB
+	VPBROADCASTD
+	VPBROADCASTQ
+	VPBROADCASTW
+	VPCLMULQDQ
+	VPCMPEQB
+	VPCMPEQD
+	VPCMPEQQ
+	VPCMPEQW
+	VPCMPESTRI
+	VPCMPESTRM
+	VPCMPGTB
+	VPCMPGTD
+	VPCMPGTQ
+	VPCMPGTW
+	VPCMPISTRI
+	VPCMPISTRM
+	VPDPBSSD
+	VPDPBSSDS
+	VPDPBSUD
+	VPDPBSUDS
+	VPDPBUSD
+	VPDPBUSDS
+	VPDPBUUD
+	VPDPBUUDS
+	VPDPWSSD
+	VPDPWSSDS
+	VPDPWSUD
+	VPDPWSUDS
+	VPDPWUSD
+	VPDPWUSDS
+	VPDPWUUD
+	VPDPWUUDS
+	VPERM2F128
+	VPERM2I128
+	VPERMD
+	VPERMILPD
+	VPERMILPS
+	VPERMPD
+	VPERMPS
+	VPERMQ
+	VPEXTRB
+	VPEXTRD
+	VPEXTRQ
+	VPEXTRW
+	VPHADDD
+	VPHADDSW
+	VPHADDW
+	VPHMINPOSUW
+	VPHSUBD
+	VPHSUBSW
+	VPHSUBW
+	VPINSRB
+	VPINSRD
+	VPINSRQ
+	VPINSRW
+	VPMADD52HUQ
+	VPMADD52LUQ
+	VPMADDUBSW
+	VPMADDWD
+	VPMASKMOVD
+	VPMASKMOVQ
+	VPMAXSB
+	VPMAXSD
+	VPMAXSW
+	VPMAXUB
+	VPMAXUD
+	VPMAXUW
+	VPMINSB
+	VPMINSD
+	VPMINSW
+	VPMINUB
+	VPMINUD
+	VPMINUW
+	VPMOVMSKB
+	VPMOVSXBD
+	VPMOVSXBQ
+	VPMOVSXBW
+	VPMOVSXDQ
+	VPMOVSXWD
+	VPMOVSXWQ
+	VPMOVZXBD
+	VPMOVZXBQ
+	VPMOVZXBW
+	VPMOVZXDQ
+	VPMOVZXWD
+	VPMOVZXWQ
+	VPMULDQ
+	VPMULHRSW
+	VPMULHUW
+	VPMULHW
+	VPMULLD
+	VPMULLW
+	VPMULUDQ
+	VPOR
+	VPSADBW
+	VPSHUFB
+	VPSHUFD
+	VPSHUFHW
+	VPSHUFLW
+	VPSIGNB
+	VPSIGND
+	VPSIGNW
+	VPSLLD
+	VPSLLDQ
+	VPSLLQ
+	VPSLLVD
+	VPSLLVQ
+	VPSLLW
+	VPSRAD
+	VPSRAVD
+	VPSRAW
+	VPSRLD
+	VPSRLDQ
+	VPSRLQ
+	VPSRLVD
+	VPSRLVQ
+	VPSRLW
+	VPSUBB
+	VPSUBD
+	VPSUBQ
+	VPSUBSB
+	VPSUBSW
+	VPSUBUSB
+	VPSUBUSW
+	VPSUBW
+	VPTEST
+	VPUNPCKHBW
+	VPUNPCKHDQ
+	VPUNPCKHQDQ
+	VPUNPCKHWD
+	VPUNPCKLBW
+	VPUNPCKLDQ
+	VPUNPCKLQDQ
+	VPUNPCKLWD
+	VPXOR
+	VRCPPS
+	VRCPSS
+	VROUNDPD
+	VROUNDPS
+	VROUNDSD
+	VROUNDSS
+	VRSQRTPS
+	VRSQRTSS
+	VSHUFPD
+	VSHUFPS
+	VSQRTPD
+	VSQRTPS
+	VSQRTSD
+	VSQRTSS
+	VSTMXCSR
+	VSUBPD
+	VSUBPS
+	VSUBSD
+	VSUBSS
+	VTESTPD
+	VTESTPS
+	VUCOMISD
+	VUCOMISS
+	VUNPCKHPD
+	VUNPCKHPS
+	VUNPCKLPD
+	VUNPCKLPS
+	VXORPD
+	VXORPS
+	VZEROALL
+	VZEROUPPER
 	WBINVD
 	WBNOINVD
 	WRFSBASE
@@ -345,6 +1123,8 @@ const (
 	XGETBV
 	XLATB
 	XOR
+	XORPD
+	XORPS
 	XRESLDTRK
 	XRSTOR
 	XRSTOR64
@@ -368,360 +1148,1140 @@ const (
 func init() { mnemonicNames = mnemonicTable[:] }
 
 var mnemonicTable = [NumMnemonics]string{
-	AAA:         "AAA",
-	AAD:         "AAD",
-	AAM:         "AAM",
-	AAS:         "AAS",
-	ADC:         "ADC",
-	ADCX:        "ADCX",
-	ADD:         "ADD",
-	ADOX:        "ADOX",
-	AND:         "AND",
-	ANDN:        "ANDN",
-	ARPL:        "ARPL",
-	BEXTR:       "BEXTR",
-	BLSI:        "BLSI",
-	BLSMSK:      "BLSMSK",
-	BLSR:        "BLSR",
-	BOUND:       "BOUND",
-	BSF:         "BSF",
-	BSR:         "BSR",
-	BSWAP:       "BSWAP",
-	BT:          "BT",
-	BTC:         "BTC",
-	BTR:         "BTR",
-	BTS:         "BTS",
-	BZHI:        "BZHI",
-	CALL:        "CALL",
-	CBW:         "CBW",
-	CDQ:         "CDQ",
-	CDQE:        "CDQE",
-	CLAC:        "CLAC",
-	CLC:         "CLC",
-	CLD:         "CLD",
-	CLDEMOTE:    "CLDEMOTE",
-	CLFLUSH:     "CLFLUSH",
-	CLFLUSHOPT:  "CLFLUSHOPT",
-	CLGI:        "CLGI",
-	CLI:         "CLI",
-	CLRSSBSY:    "CLRSSBSY",
-	CLTS:        "CLTS",
-	CLUI:        "CLUI",
-	CLWB:        "CLWB",
-	CLZERO:      "CLZERO",
-	CMC:         "CMC",
-	CMOVA:       "CMOVA",
-	CMOVAE:      "CMOVAE",
-	CMOVB:       "CMOVB",
-	CMOVBE:      "CMOVBE",
-	CMOVE:       "CMOVE",
-	CMOVG:       "CMOVG",
-	CMOVGE:      "CMOVGE",
-	CMOVL:       "CMOVL",
-	CMOVLE:      "CMOVLE",
-	CMOVNE:      "CMOVNE",
-	CMOVNO:      "CMOVNO",
-	CMOVNP:      "CMOVNP",
-	CMOVNS:      "CMOVNS",
-	CMOVO:       "CMOVO",
-	CMOVP:       "CMOVP",
-	CMOVS:       "CMOVS",
-	CMP:         "CMP",
-	CMPSB:       "CMPSB",
-	CMPSD:       "CMPSD",
-	CMPSQ:       "CMPSQ",
-	CMPSW:       "CMPSW",
-	CMPXCHG:     "CMPXCHG",
-	CMPXCHG16B:  "CMPXCHG16B",
-	CMPXCHG8B:   "CMPXCHG8B",
-	CPUID:       "CPUID",
-	CQO:         "CQO",
-	CRC32:       "CRC32",
-	CWD:         "CWD",
-	CWDE:        "CWDE",
-	DAA:         "DAA",
-	DAS:         "DAS",
-	DEC:         "DEC",
-	DIV:         "DIV",
-	ENCLS:       "ENCLS",
-	ENCLU:       "ENCLU",
-	ENCLV:       "ENCLV",
-	ENDBR32:     "ENDBR32",
-	ENDBR64:     "ENDBR64",
-	ENQCMD:      "ENQCMD",
-	ENQCMDS:     "ENQCMDS",
-	ENTER:       "ENTER",
-	FXRSTOR:     "FXRSTOR",
-	FXRSTOR64:   "FXRSTOR64",
-	FXSAVE:      "FXSAVE",
-	FXSAVE64:    "FXSAVE64",
-	GETSEC:      "GETSEC",
-	HLT:         "HLT",
-	HRESET:      "HRESET",
-	IDIV:        "IDIV",
-	IMUL:        "IMUL",
-	IN:          "IN",
-	INC:         "INC",
-	INCSSPD:     "INCSSPD",
-	INCSSPQ:     "INCSSPQ",
-	INSB:        "INSB",
-	INSD:        "INSD",
-	INSW:        "INSW",
-	INT:         "INT",
-	INT1:        "INT1",
-	INT3:        "INT3",
-	INTO:        "INTO",
-	INVD:        "INVD",
-	INVEPT:      "INVEPT",
-	INVLPG:      "INVLPG",
-	INVLPGA:     "INVLPGA",
-	INVLPGB:     "INVLPGB",
-	INVPCID:     "INVPCID",
-	INVVPID:     "INVVPID",
-	IRET:        "IRET",
-	IRETD:       "IRETD",
-	IRETQ:       "IRETQ",
-	JA:          "JA",
-	JAE:         "JAE",
-	JB:          "JB",
-	JBE:         "JBE",
-	JCXZ:        "JCXZ",
-	JE:          "JE",
-	JECXZ:       "JECXZ",
-	JG:          "JG",
-	JGE:         "JGE",
-	JL:          "JL",
-	JLE:         "JLE",
-	JMP:         "JMP",
-	JNE:         "JNE",
-	JNO:         "JNO",
-	JNP:         "JNP",
-	JNS:         "JNS",
-	JO:          "JO",
-	JP:          "JP",
-	JRCXZ:       "JRCXZ",
-	JS:          "JS",
-	LAHF:        "LAHF",
-	LAR:         "LAR",
-	LDS:         "LDS",
-	LEA:         "LEA",
-	LEAVE:       "LEAVE",
-	LES:         "LES",
-	LFENCE:      "LFENCE",
-	LFS:         "LFS",
-	LGDT:        "LGDT",
-	LGS:         "LGS",
-	LIDT:        "LIDT",
-	LKGS:        "LKGS",
-	LLDT:        "LLDT",
-	LMSW:        "LMSW",
-	LODSB:       "LODSB",
-	LODSD:       "LODSD",
-	LODSQ:       "LODSQ",
-	LODSW:       "LODSW",
-	LOOP:        "LOOP",
-	LOOPE:       "LOOPE",
-	LOOPNE:      "LOOPNE",
-	LSL:         "LSL",
-	LSS:         "LSS",
-	LTR:         "LTR",
-	LZCNT:       "LZCNT",
-	MFENCE:      "MFENCE",
-	MONITOR:     "MONITOR",
-	MONITORX:    "MONITORX",
-	MOV:         "MOV",
-	MOVBE:       "MOVBE",
-	MOVDIR64B:   "MOVDIR64B",
-	MOVDIRI:     "MOVDIRI",
-	MOVNTI:      "MOVNTI",
-	MOVSB:       "MOVSB",
-	MOVSD:       "MOVSD",
-	MOVSQ:       "MOVSQ",
-	MOVSW:       "MOVSW",
-	MOVSX:       "MOVSX",
-	MOVSXD:      "MOVSXD",
-	MOVZX:       "MOVZX",
-	MUL:         "MUL",
-	MULX:        "MULX",
-	MWAIT:       "MWAIT",
-	MWAITX:      "MWAITX",
-	NEG:         "NEG",
-	NOP:         "NOP",
-	NOT:         "NOT",
-	OR:          "OR",
-	OUT:         "OUT",
-	OUTSB:       "OUTSB",
-	OUTSD:       "OUTSD",
-	OUTSW:       "OUTSW",
-	PAUSE:       "PAUSE",
-	PCONFIG:     "PCONFIG",
-	PDEP:        "PDEP",
-	PEXT:        "PEXT",
-	POP:         "POP",
-	POPA:        "POPA",
-	POPAD:       "POPAD",
-	POPCNT:      "POPCNT",
-	POPF:        "POPF",
-	POPFD:       "POPFD",
-	POPFQ:       "POPFQ",
-	PREFETCH:    "PREFETCH",
-	PREFETCHNTA: "PREFETCHNTA",
-	PREFETCHT0:  "PREFETCHT0",
-	PREFETCHT1:  "PREFETCHT1",
-	PREFETCHT2:  "PREFETCHT2",
-	PREFETCHW:   "PREFETCHW",
-	PREFETCHWT1: "PREFETCHWT1",
-	PTWRITE:     "PTWRITE",
-	PUSH:        "PUSH",
-	PUSHA:       "PUSHA",
-	PUSHAD:      "PUSHAD",
-	PUSHF:       "PUSHF",
-	PUSHFD:      "PUSHFD",
-	PUSHFQ:      "PUSHFQ",
-	RCL:         "RCL",
-	RCR:         "RCR",
-	RDFSBASE:    "RDFSBASE",
-	RDGSBASE:    "RDGSBASE",
-	RDMSR:       "RDMSR",
-	RDMSRLIST:   "RDMSRLIST",
-	RDPID:       "RDPID",
-	RDPKRU:      "RDPKRU",
-	RDPMC:       "RDPMC",
-	RDPRU:       "RDPRU",
-	RDRAND:      "RDRAND",
-	RDSEED:      "RDSEED",
-	RDSSPD:      "RDSSPD",
-	RDSSPQ:      "RDSSPQ",
-	RDTSC:       "RDTSC",
-	RDTSCP:      "RDTSCP",
-	RET:         "RET",
-	RETF:        "RETF",
-	ROL:         "ROL",
-	ROR:         "ROR",
-	RORX:        "RORX",
-	RSM:         "RSM",
-	RSTORSSP:    "RSTORSSP",
-	SAHF:        "SAHF",
-	SAL:         "SAL",
-	SALC:        "SALC",
-	SAR:         "SAR",
-	SARX:        "SARX",
-	SAVEPREVSSP: "SAVEPREVSSP",
-	SBB:         "SBB",
-	SCASB:       "SCASB",
-	SCASD:       "SCASD",
-	SCASQ:       "SCASQ",
-	SCASW:       "SCASW",
-	SENDUIPI:    "SENDUIPI",
-	SERIALIZE:   "SERIALIZE",
-	SETA:        "SETA",
-	SETAE:       "SETAE",
-	SETB:        "SETB",
-	SETBE:       "SETBE",
-	SETE:        "SETE",
-	SETG:        "SETG",
-	SETGE:       "SETGE",
-	SETL:        "SETL",
-	SETLE:       "SETLE",
-	SETNE:       "SETNE",
-	SETNO:       "SETNO",
-	SETNP:       "SETNP",
-	SETNS:       "SETNS",
-	SETO:        "SETO",
-	SETP:        "SETP",
-	SETS:        "SETS",
-	SETSSBSY:    "SETSSBSY",
-	SFENCE:      "SFENCE",
-	SGDT:        "SGDT",
-	SHL:         "SHL",
-	SHLD:        "SHLD",
-	SHLX:        "SHLX",
-	SHR:         "SHR",
-	SHRD:        "SHRD",
-	SHRX:        "SHRX",
-	SIDT:        "SIDT",
-	SKINIT:      "SKINIT",
-	SLDT:        "SLDT",
-	SMSW:        "SMSW",
-	STAC:        "STAC",
-	STC:         "STC",
-	STD:         "STD",
-	STGI:        "STGI",
-	STI:         "STI",
-	STOSB:       "STOSB",
-	STOSD:       "STOSD",
-	STOSQ:       "STOSQ",
-	STOSW:       "STOSW",
-	STR:         "STR",
-	STUI:        "STUI",
-	SUB:         "SUB",
-	SWAPGS:      "SWAPGS",
-	SYSCALL:     "SYSCALL",
-	SYSENTER:    "SYSENTER",
-	SYSEXIT:     "SYSEXIT",
-	SYSRET:      "SYSRET",
-	TEST:        "TEST",
-	TESTUI:      "TESTUI",
-	TLBSYNC:     "TLBSYNC",
-	TPAUSE:      "TPAUSE",
-	TZCNT:       "TZCNT",
-	UD0:         "UD0",
-	UD1:         "UD1",
-	UD2:         "UD2",
-	UIRET:       "UIRET",
-	UMONITOR:    "UMONITOR",
-	UMWAIT:      "UMWAIT",
-	VERR:        "VERR",
-	VERW:        "VERW",
-	VMCALL:      "VMCALL",
-	VMCLEAR:     "VMCLEAR",
-	VMFUNC:      "VMFUNC",
-	VMLAUNCH:    "VMLAUNCH",
-	VMLOAD:      "VMLOAD",
-	VMMCALL:     "VMMCALL",
-	VMPTRLD:     "VMPTRLD",
-	VMPTRST:     "VMPTRST",
-	VMREAD:      "VMREAD",
-	VMRESUME:    "VMRESUME",
-	VMRUN:       "VMRUN",
-	VMSAVE:      "VMSAVE",
-	VMWRITE:     "VMWRITE",
-	VMXOFF:      "VMXOFF",
-	VMXON:       "VMXON",
-	WBINVD:      "WBINVD",
-	WBNOINVD:    "WBNOINVD",
-	WRFSBASE:    "WRFSBASE",
-	WRGSBASE:    "WRGSBASE",
-	WRMSR:       "WRMSR",
-	WRMSRLIST:   "WRMSRLIST",
-	WRMSRNS:     "WRMSRNS",
-	WRPKRU:      "WRPKRU",
-	WRSSD:       "WRSSD",
-	WRSSQ:       "WRSSQ",
-	WRUSSD:      "WRUSSD",
-	WRUSSQ:      "WRUSSQ",
-	XABORT:      "XABORT",
-	XADD:        "XADD",
-	XBEGIN:      "XBEGIN",
-	XCHG:        "XCHG",
-	XEND:        "XEND",
-	XGETBV:      "XGETBV",
-	XLATB:       "XLATB",
-	XOR:         "XOR",
-	XRESLDTRK:   "XRESLDTRK",
-	XRSTOR:      "XRSTOR",
-	XRSTOR64:    "XRSTOR64",
-	XRSTORS:     "XRSTORS",
-	XRSTORS64:   "XRSTORS64",
-	XSAVE:       "XSAVE",
-	XSAVE64:     "XSAVE64",
-	XSAVEC:      "XSAVEC",
-	XSAVEC64:    "XSAVEC64",
-	XSAVEOPT:    "XSAVEOPT",
-	XSAVEOPT64:  "XSAVEOPT64",
-	XSAVES:      "XSAVES",
-	XSAVES64:    "XSAVES64",
-	XSETBV:      "XSETBV",
-	XSUSLDTRK:   "XSUSLDTRK",
-	XTEST:       "XTEST",
+	AAA:               "AAA",
+	AAD:               "AAD",
+	AAM:               "AAM",
+	AAS:               "AAS",
+	ADC:               "ADC",
+	ADCX:              "ADCX",
+	ADD:               "ADD",
+	ADDPD:             "ADDPD",
+	ADDPS:             "ADDPS",
+	ADDSD:             "ADDSD",
+	ADDSS:             "ADDSS",
+	ADDSUBPD:          "ADDSUBPD",
+	ADDSUBPS:          "ADDSUBPS",
+	ADOX:              "ADOX",
+	AESDEC:            "AESDEC",
+	AESDECLAST:        "AESDECLAST",
+	AESENC:            "AESENC",
+	AESENCLAST:        "AESENCLAST",
+	AESIMC:            "AESIMC",
+	AESKEYGENASSIST:   "AESKEYGENASSIST",
+	AND:               "AND",
+	ANDN:              "ANDN",
+	ANDNPD:            "ANDNPD",
+	ANDNPS:            "ANDNPS",
+	ANDPD:             "ANDPD",
+	ANDPS:             "ANDPS",
+	ARPL:              "ARPL",
+	BEXTR:             "BEXTR",
+	BLENDPD:           "BLENDPD",
+	BLENDPS:           "BLENDPS",
+	BLENDVPD:          "BLENDVPD",
+	BLENDVPS:          "BLENDVPS",
+	BLSI:              "BLSI",
+	BLSMSK:            "BLSMSK",
+	BLSR:              "BLSR",
+	BOUND:             "BOUND",
+	BSF:               "BSF",
+	BSR:               "BSR",
+	BSWAP:             "BSWAP",
+	BT:                "BT",
+	BTC:               "BTC",
+	BTR:               "BTR",
+	BTS:               "BTS",
+	BZHI:              "BZHI",
+	CALL:              "CALL",
+	CBW:               "CBW",
+	CDQ:               "CDQ",
+	CDQE:              "CDQE",
+	CLAC:              "CLAC",
+	CLC:               "CLC",
+	CLD:               "CLD",
+	CLDEMOTE:          "CLDEMOTE",
+	CLFLUSH:           "CLFLUSH",
+	CLFLUSHOPT:        "CLFLUSHOPT",
+	CLGI:              "CLGI",
+	CLI:               "CLI",
+	CLRSSBSY:          "CLRSSBSY",
+	CLTS:              "CLTS",
+	CLUI:              "CLUI",
+	CLWB:              "CLWB",
+	CLZERO:            "CLZERO",
+	CMC:               "CMC",
+	CMOVA:             "CMOVA",
+	CMOVAE:            "CMOVAE",
+	CMOVB:             "CMOVB",
+	CMOVBE:            "CMOVBE",
+	CMOVE:             "CMOVE",
+	CMOVG:             "CMOVG",
+	CMOVGE:            "CMOVGE",
+	CMOVL:             "CMOVL",
+	CMOVLE:            "CMOVLE",
+	CMOVNE:            "CMOVNE",
+	CMOVNO:            "CMOVNO",
+	CMOVNP:            "CMOVNP",
+	CMOVNS:            "CMOVNS",
+	CMOVO:             "CMOVO",
+	CMOVP:             "CMOVP",
+	CMOVS:             "CMOVS",
+	CMP:               "CMP",
+	CMPPD:             "CMPPD",
+	CMPPS:             "CMPPS",
+	CMPSB:             "CMPSB",
+	CMPSD:             "CMPSD",
+	CMPSD_XMM:         "CMPSD",
+	CMPSQ:             "CMPSQ",
+	CMPSS:             "CMPSS",
+	CMPSW:             "CMPSW",
+	CMPXCHG:           "CMPXCHG",
+	CMPXCHG16B:        "CMPXCHG16B",
+	CMPXCHG8B:         "CMPXCHG8B",
+	COMISD:            "COMISD",
+	COMISS:            "COMISS",
+	CPUID:             "CPUID",
+	CQO:               "CQO",
+	CRC32:             "CRC32",
+	CVTDQ2PD:          "CVTDQ2PD",
+	CVTDQ2PS:          "CVTDQ2PS",
+	CVTPD2DQ:          "CVTPD2DQ",
+	CVTPD2PI:          "CVTPD2PI",
+	CVTPD2PS:          "CVTPD2PS",
+	CVTPI2PD:          "CVTPI2PD",
+	CVTPI2PS:          "CVTPI2PS",
+	CVTPS2DQ:          "CVTPS2DQ",
+	CVTPS2PD:          "CVTPS2PD",
+	CVTPS2PI:          "CVTPS2PI",
+	CVTSD2SI:          "CVTSD2SI",
+	CVTSD2SS:          "CVTSD2SS",
+	CVTSI2SD:          "CVTSI2SD",
+	CVTSI2SS:          "CVTSI2SS",
+	CVTSS2SD:          "CVTSS2SD",
+	CVTSS2SI:          "CVTSS2SI",
+	CVTTPD2DQ:         "CVTTPD2DQ",
+	CVTTPD2PI:         "CVTTPD2PI",
+	CVTTPS2DQ:         "CVTTPS2DQ",
+	CVTTPS2PI:         "CVTTPS2PI",
+	CVTTSD2SI:         "CVTTSD2SI",
+	CVTTSS2SI:         "CVTTSS2SI",
+	CWD:               "CWD",
+	CWDE:              "CWDE",
+	DAA:               "DAA",
+	DAS:               "DAS",
+	DEC:               "DEC",
+	DIV:               "DIV",
+	DIVPD:             "DIVPD",
+	DIVPS:             "DIVPS",
+	DIVSD:             "DIVSD",
+	DIVSS:             "DIVSS",
+	DPPD:              "DPPD",
+	DPPS:              "DPPS",
+	EMMS:              "EMMS",
+	ENCLS:             "ENCLS",
+	ENCLU:             "ENCLU",
+	ENCLV:             "ENCLV",
+	ENDBR32:           "ENDBR32",
+	ENDBR64:           "ENDBR64",
+	ENQCMD:            "ENQCMD",
+	ENQCMDS:           "ENQCMDS",
+	ENTER:             "ENTER",
+	EXTRACTPS:         "EXTRACTPS",
+	EXTRQ:             "EXTRQ",
+	F2XM1:             "F2XM1",
+	FABS:              "FABS",
+	FADD:              "FADD",
+	FADDP:             "FADDP",
+	FBLD:              "FBLD",
+	FBSTP:             "FBSTP",
+	FCHS:              "FCHS",
+	FCMOVB:            "FCMOVB",
+	FCMOVBE:           "FCMOVBE",
+	FCMOVE:            "FCMOVE",
+	FCMOVNB:           "FCMOVNB",
+	FCMOVNBE:          "FCMOVNBE",
+	FCMOVNE:           "FCMOVNE",
+	FCMOVNU:           "FCMOVNU",
+	FCMOVU:            "FCMOVU",
+	FCOM:              "FCOM",
+	FCOMI:             "FCOMI",
+	FCOMIP:            "FCOMIP",
+	FCOMP:             "FCOMP",
+	FCOMPP:            "FCOMPP",
+	FCOS:              "FCOS",
+	FDECSTP:           "FDECSTP",
+	FDIV:              "FDIV",
+	FDIVP:             "FDIVP",
+	FDIVR:             "FDIVR",
+	FDIVRP:            "FDIVRP",
+	FFREE:             "FFREE",
+	FFREEP:            "FFREEP",
+	FIADD:             "FIADD",
+	FICOM:             "FICOM",
+	FICOMP:            "FICOMP",
+	FIDIV:             "FIDIV",
+	FIDIVR:            "FIDIVR",
+	FILD:              "FILD",
+	FIMUL:             "FIMUL",
+	FINCSTP:           "FINCSTP",
+	FIST:              "FIST",
+	FISTP:             "FISTP",
+	FISTTP:            "FISTTP",
+	FISUB:             "FISUB",
+	FISUBR:            "FISUBR",
+	FLD:               "FLD",
+	FLD1:              "FLD1",
+	FLDCW:             "FLDCW",
+	FLDENV:            "FLDENV",
+	FLDL2E:            "FLDL2E",
+	FLDL2T:            "FLDL2T",
+	FLDLG2:            "FLDLG2",
+	FLDPI:             "FLDPI",
+	FMUL:              "FMUL",
+	FMULP:             "FMULP",
+	FNCLEX:            "FNCLEX",
+	FNDISI:            "FNDISI",
+	FNENI:             "FNENI",
+	FNINIT:            "FNINIT",
+	FNOP:              "FNOP",
+	FNSAVE:            "FNSAVE",
+	FNSETPM:           "FNSETPM",
+	FNSTCW:            "FNSTCW",
+	FNSTENV:           "FNSTENV",
+	FNSTSW:            "FNSTSW",
+	FPATAN:            "FPATAN",
+	FPREM:             "FPREM",
+	FPREM1:            "FPREM1",
+	FPTAN:             "FPTAN",
+	FRNDINT:           "FRNDINT",
+	FRSTOR:            "FRSTOR",
+	FSCALE:            "FSCALE",
+	FSIN:              "FSIN",
+	FSINCOS:           "FSINCOS",
+	FSQRT:             "FSQRT",
+	FST:               "FST",
+	FSTP:              "FSTP",
+	FSUB:              "FSUB",
+	FSUBP:             "FSUBP",
+	FSUBR:             "FSUBR",
+	FSUBRP:            "FSUBRP",
+	FTST:              "FTST",
+	FUCOM:             "FUCOM",
+	FUCOMI:            "FUCOMI",
+	FUCOMIP:           "FUCOMIP",
+	FUCOMP:            "FUCOMP",
+	FUCOMPP:           "FUCOMPP",
+	FWAIT:             "FWAIT",
+	FXAM:              "FXAM",
+	FXCH:              "FXCH",
+	FXRSTOR:           "FXRSTOR",
+	FXRSTOR64:         "FXRSTOR64",
+	FXSAVE:            "FXSAVE",
+	FXSAVE64:          "FXSAVE64",
+	FXTRACT:           "FXTRACT",
+	FYL2X:             "FYL2X",
+	FYL2XP1:           "FYL2XP1",
+	GETSEC:            "GETSEC",
+	GF2P8AFFINEINVQB:  "GF2P8AFFINEINVQB",
+	GF2P8AFFINEQB:     "GF2P8AFFINEQB",
+	GF2P8MULB:         "GF2P8MULB",
+	HADDPD:            "HADDPD",
+	HADDPS:            "HADDPS",
+	HLT:               "HLT",
+	HRESET:            "HRESET",
+	HSUBPD:            "HSUBPD",
+	HSUBPS:            "HSUBPS",
+	IDIV:              "IDIV",
+	IMUL:              "IMUL",
+	IN:                "IN",
+	INC:               "INC",
+	INCSSPD:           "INCSSPD",
+	INCSSPQ:           "INCSSPQ",
+	INSB:              "INSB",
+	INSD:              "INSD",
+	INSERTPS:          "INSERTPS",
+	INSERTQ:           "INSERTQ",
+	INSW:              "INSW",
+	INT:               "INT",
+	INT1:              "INT1",
+	INT3:              "INT3",
+	INTO:              "INTO",
+	INVD:              "INVD",
+	INVEPT:            "INVEPT",
+	INVLPG:            "INVLPG",
+	INVLPGA:           "INVLPGA",
+	INVLPGB:           "INVLPGB",
+	INVPCID:           "INVPCID",
+	INVVPID:           "INVVPID",
+	IRET:              "IRET",
+	IRETD:             "IRETD",
+	IRETQ:             "IRETQ",
+	JA:                "JA",
+	JAE:               "JAE",
+	JB:                "JB",
+	JBE:               "JBE",
+	JCXZ:              "JCXZ",
+	JE:                "JE",
+	JECXZ:             "JECXZ",
+	JG:                "JG",
+	JGE:               "JGE",
+	JL:                "JL",
+	JLE:               "JLE",
+	JMP:               "JMP",
+	JNE:               "JNE",
+	JNO:               "JNO",
+	JNP:               "JNP",
+	JNS:               "JNS",
+	JO:                "JO",
+	JP:                "JP",
+	JRCXZ:             "JRCXZ",
+	JS:                "JS",
+	KADDB:             "KADDB",
+	KADDD:             "KADDD",
+	KADDQ:             "KADDQ",
+	KADDW:             "KADDW",
+	KANDB:             "KANDB",
+	KANDD:             "KANDD",
+	KANDNB:            "KANDNB",
+	KANDND:            "KANDND",
+	KANDNQ:            "KANDNQ",
+	KANDNW:            "KANDNW",
+	KANDQ:             "KANDQ",
+	KANDW:             "KANDW",
+	KMOVB:             "KMOVB",
+	KMOVD:             "KMOVD",
+	KMOVQ:             "KMOVQ",
+	KMOVW:             "KMOVW",
+	KNOTB:             "KNOTB",
+	KNOTD:             "KNOTD",
+	KNOTQ:             "KNOTQ",
+	KNOTW:             "KNOTW",
+	KORB:              "KORB",
+	KORD:              "KORD",
+	KORQ:              "KORQ",
+	KORTESTB:          "KORTESTB",
+	KORTESTD:          "KORTESTD",
+	KORTESTQ:          "KORTESTQ",
+	KORTESTW:          "KORTESTW",
+	KORW:              "KORW",
+	KSHIFTLB:          "KSHIFTLB",
+	KSHIFTLD:          "KSHIFTLD",
+	KSHIFTLQ:          "KSHIFTLQ",
+	KSHIFTLW:          "KSHIFTLW",
+	KSHIFTRB:          "KSHIFTRB",
+	KSHIFTRD:          "KSHIFTRD",
+	KSHIFTRQ:          "KSHIFTRQ",
+	KSHIFTRW:          "KSHIFTRW",
+	KTESTB:            "KTESTB",
+	KTESTD:            "KTESTD",
+	KTESTQ:            "KTESTQ",
+	KTESTW:            "KTESTW",
+	KUNPCKBW:          "KUNPCKBW",
+	KUNPCKDQ:          "KUNPCKDQ",
+	KUNPCKWD:          "KUNPCKWD",
+	KXNORB:            "KXNORB",
+	KXNORD:            "KXNORD",
+	KXNORQ:            "KXNORQ",
+	KXNORW:            "KXNORW",
+	KXORB:             "KXORB",
+	KXORD:             "KXORD",
+	KXORQ:             "KXORQ",
+	KXORW:             "KXORW",
+	LAHF:              "LAHF",
+	LAR:               "LAR",
+	LDDQU:             "LDDQU",
+	LDMXCSR:           "LDMXCSR",
+	LDS:               "LDS",
+	LEA:               "LEA",
+	LEAVE:             "LEAVE",
+	LES:               "LES",
+	LFENCE:            "LFENCE",
+	LFS:               "LFS",
+	LGDT:              "LGDT",
+	LGS:               "LGS",
+	LIDT:              "LIDT",
+	LKGS:              "LKGS",
+	LLDT:              "LLDT",
+	LMSW:              "LMSW",
+	LODSB:             "LODSB",
+	LODSD:             "LODSD",
+	LODSQ:             "LODSQ",
+	LODSW:             "LODSW",
+	LOOP:              "LOOP",
+	LOOPE:             "LOOPE",
+	LOOPNE:            "LOOPNE",
+	LSL:               "LSL",
+	LSS:               "LSS",
+	LTR:               "LTR",
+	LZCNT:             "LZCNT",
+	MASKMOVDQU:        "MASKMOVDQU",
+	MASKMOVQ:          "MASKMOVQ",
+	MAXPD:             "MAXPD",
+	MAXPS:             "MAXPS",
+	MAXSD:             "MAXSD",
+	MAXSS:             "MAXSS",
+	MFENCE:            "MFENCE",
+	MINPD:             "MINPD",
+	MINPS:             "MINPS",
+	MINSD:             "MINSD",
+	MINSS:             "MINSS",
+	MONITOR:           "MONITOR",
+	MONITORX:          "MONITORX",
+	MOV:               "MOV",
+	MOVAPD:            "MOVAPD",
+	MOVAPS:            "MOVAPS",
+	MOVBE:             "MOVBE",
+	MOVD:              "MOVD",
+	MOVDDUP:           "MOVDDUP",
+	MOVDIR64B:         "MOVDIR64B",
+	MOVDIRI:           "MOVDIRI",
+	MOVDQ2Q:           "MOVDQ2Q",
+	MOVDQA:            "MOVDQA",
+	MOVDQU:            "MOVDQU",
+	MOVHLPS:           "MOVHLPS",
+	MOVHPD:            "MOVHPD",
+	MOVHPS:            "MOVHPS",
+	MOVLHPS:           "MOVLHPS",
+	MOVLPD:            "MOVLPD",
+	MOVLPS:            "MOVLPS",
+	MOVMSKPD:          "MOVMSKPD",
+	MOVMSKPS:          "MOVMSKPS",
+	MOVNTDQ:           "MOVNTDQ",
+	MOVNTDQA:          "MOVNTDQA",
+	MOVNTI:            "MOVNTI",
+	MOVNTPD:           "MOVNTPD",
+	MOVNTPS:           "MOVNTPS",
+	MOVNTQ:            "MOVNTQ",
+	MOVNTSD:           "MOVNTSD",
+	MOVNTSS:           "MOVNTSS",
+	MOVQ:              "MOVQ",
+	MOVQ2DQ:           "MOVQ2DQ",
+	MOVSB:             "MOVSB",
+	MOVSD:             "MOVSD",
+	MOVSD_XMM:         "MOVSD",
+	MOVSHDUP:          "MOVSHDUP",
+	MOVSLDUP:          "MOVSLDUP",
+	MOVSQ:             "MOVSQ",
+	MOVSS:             "MOVSS",
+	MOVSW:             "MOVSW",
+	MOVSX:             "MOVSX",
+	MOVSXD:            "MOVSXD",
+	MOVUPD:            "MOVUPD",
+	MOVUPS:            "MOVUPS",
+	MOVZX:             "MOVZX",
+	MPSADBW:           "MPSADBW",
+	MUL:               "MUL",
+	MULPD:             "MULPD",
+	MULPS:             "MULPS",
+	MULSD:             "MULSD",
+	MULSS:             "MULSS",
+	MULX:              "MULX",
+	MWAIT:             "MWAIT",
+	MWAITX:            "MWAITX",
+	NEG:               "NEG",
+	NOP:               "NOP",
+	NOT:               "NOT",
+	OR:                "OR",
+	ORPD:              "ORPD",
+	ORPS:              "ORPS",
+	OUT:               "OUT",
+	OUTSB:             "OUTSB",
+	OUTSD:             "OUTSD",
+	OUTSW:             "OUTSW",
+	PABSB:             "PABSB",
+	PABSD:             "PABSD",
+	PABSW:             "PABSW",
+	PACKSSDW:          "PACKSSDW",
+	PACKSSWB:          "PACKSSWB",
+	PACKUSDW:          "PACKUSDW",
+	PACKUSWB:          "PACKUSWB",
+	PADDB:             "PADDB",
+	PADDD:             "PADDD",
+	PADDQ:             "PADDQ",
+	PADDSB:            "PADDSB",
+	PADDSW:            "PADDSW",
+	PADDUSB:           "PADDUSB",
+	PADDUSW:           "PADDUSW",
+	PADDW:             "PADDW",
+	PALIGNR:           "PALIGNR",
+	PAND:              "PAND",
+	PANDN:             "PANDN",
+	PAUSE:             "PAUSE",
+	PAVGB:             "PAVGB",
+	PAVGW:             "PAVGW",
+	PBLENDVB:          "PBLENDVB",
+	PBLENDW:           "PBLENDW",
+	PCLMULQDQ:         "PCLMULQDQ",
+	PCMPEQB:           "PCMPEQB",
+	PCMPEQD:           "PCMPEQD",
+	PCMPEQQ:           "PCMPEQQ",
+	PCMPEQW:           "PCMPEQW",
+	PCMPESTRI:         "PCMPESTRI",
+	PCMPESTRM:         "PCMPESTRM",
+	PCMPGTB:           "PCMPGTB",
+	PCMPGTD:           "PCMPGTD",
+	PCMPGTQ:           "PCMPGTQ",
+	PCMPGTW:           "PCMPGTW",
+	PCMPISTRI:         "PCMPISTRI",
+	PCMPISTRM:         "PCMPISTRM",
+	PCONFIG:           "PCONFIG",
+	PDEP:              "PDEP",
+	PEXT:              "PEXT",
+	PEXTRB:            "PEXTRB",
+	PEXTRD:            "PEXTRD",
+	PEXTRQ:            "PEXTRQ",
+	PEXTRW:            "PEXTRW",
+	PHADDD:            "PHADDD",
+	PHADDSW:           "PHADDSW",
+	PHADDW:            "PHADDW",
+	PHMINPOSUW:        "PHMINPOSUW",
+	PHSUBD:            "PHSUBD",
+	PHSUBSW:           "PHSUBSW",
+	PHSUBW:            "PHSUBW",
+	PINSRB:            "PINSRB",
+	PINSRD:            "PINSRD",
+	PINSRQ:            "PINSRQ",
+	PINSRW:            "PINSRW",
+	PMADDUBSW:         "PMADDUBSW",
+	PMADDWD:           "PMADDWD",
+	PMAXSB:            "PMAXSB",
+	PMAXSD:            "PMAXSD",
+	PMAXSW:            "PMAXSW",
+	PMAXUB:            "PMAXUB",
+	PMAXUD:            "PMAXUD",
+	PMAXUW:            "PMAXUW",
+	PMINSB:            "PMINSB",
+	PMINSD:            "PMINSD",
+	PMINSW:            "PMINSW",
+	PMINUB:            "PMINUB",
+	PMINUD:            "PMINUD",
+	PMINUW:            "PMINUW",
+	PMOVMSKB:          "PMOVMSKB",
+	PMOVSXBD:          "PMOVSXBD",
+	PMOVSXBQ:          "PMOVSXBQ",
+	PMOVSXBW:          "PMOVSXBW",
+	PMOVSXDQ:          "PMOVSXDQ",
+	PMOVSXWD:          "PMOVSXWD",
+	PMOVSXWQ:          "PMOVSXWQ",
+	PMOVZXBD:          "PMOVZXBD",
+	PMOVZXBQ:          "PMOVZXBQ",
+	PMOVZXBW:          "PMOVZXBW",
+	PMOVZXDQ:          "PMOVZXDQ",
+	PMOVZXWD:          "PMOVZXWD",
+	PMOVZXWQ:          "PMOVZXWQ",
+	PMULDQ:            "PMULDQ",
+	PMULHRSW:          "PMULHRSW",
+	PMULHUW:           "PMULHUW",
+	PMULHW:            "PMULHW",
+	PMULLD:            "PMULLD",
+	PMULLW:            "PMULLW",
+	PMULUDQ:           "PMULUDQ",
+	POP:               "POP",
+	POPA:              "POPA",
+	POPAD:             "POPAD",
+	POPCNT:            "POPCNT",
+	POPF:              "POPF",
+	POPFD:             "POPFD",
+	POPFQ:             "POPFQ",
+	POR:               "POR",
+	PREFETCH:          "PREFETCH",
+	PREFETCHNTA:       "PREFETCHNTA",
+	PREFETCHT0:        "PREFETCHT0",
+	PREFETCHT1:        "PREFETCHT1",
+	PREFETCHT2:        "PREFETCHT2",
+	PREFETCHW:         "PREFETCHW",
+	PREFETCHWT1:       "PREFETCHWT1",
+	PSADBW:            "PSADBW",
+	PSHUFB:            "PSHUFB",
+	PSHUFD:            "PSHUFD",
+	PSHUFHW:           "PSHUFHW",
+	PSHUFLW:           "PSHUFLW",
+	PSHUFW:            "PSHUFW",
+	PSIGNB:            "PSIGNB",
+	PSIGND:            "PSIGND",
+	PSIGNW:            "PSIGNW",
+	PSLLD:             "PSLLD",
+	PSLLDQ:            "PSLLDQ",
+	PSLLQ:             "PSLLQ",
+	PSLLW:             "PSLLW",
+	PSRAD:             "PSRAD",
+	PSRAW:             "PSRAW",
+	PSRLD:             "PSRLD",
+	PSRLDQ:            "PSRLDQ",
+	PSRLQ:             "PSRLQ",
+	PSRLW:             "PSRLW",
+	PSUBB:             "PSUBB",
+	PSUBD:             "PSUBD",
+	PSUBQ:             "PSUBQ",
+	PSUBSB:            "PSUBSB",
+	PSUBSW:            "PSUBSW",
+	PSUBUSB:           "PSUBUSB",
+	PSUBUSW:           "PSUBUSW",
+	PSUBW:             "PSUBW",
+	PTEST:             "PTEST",
+	PTWRITE:           "PTWRITE",
+	PUNPCKHBW:         "PUNPCKHBW",
+	PUNPCKHDQ:         "PUNPCKHDQ",
+	PUNPCKHQDQ:        "PUNPCKHQDQ",
+	PUNPCKHWD:         "PUNPCKHWD",
+	PUNPCKLBW:         "PUNPCKLBW",
+	PUNPCKLDQ:         "PUNPCKLDQ",
+	PUNPCKLQDQ:        "PUNPCKLQDQ",
+	PUNPCKLWD:         "PUNPCKLWD",
+	PUSH:              "PUSH",
+	PUSHA:             "PUSHA",
+	PUSHAD:            "PUSHAD",
+	PUSHF:             "PUSHF",
+	PUSHFD:            "PUSHFD",
+	PUSHFQ:            "PUSHFQ",
+	PXOR:              "PXOR",
+	RCL:               "RCL",
+	RCPPS:             "RCPPS",
+	RCPSS:             "RCPSS",
+	RCR:               "RCR",
+	RDFSBASE:          "RDFSBASE",
+	RDGSBASE:          "RDGSBASE",
+	RDMSR:             "RDMSR",
+	RDMSRLIST:         "RDMSRLIST",
+	RDPID:             "RDPID",
+	RDPKRU:            "RDPKRU",
+	RDPMC:             "RDPMC",
+	RDPRU:             "RDPRU",
+	RDRAND:            "RDRAND",
+	RDSEED:            "RDSEED",
+	RDSSPD:            "RDSSPD",
+	RDSSPQ:            "RDSSPQ",
+	RDTSC:             "RDTSC",
+	RDTSCP:            "RDTSCP",
+	RET:               "RET",
+	RETF:              "RETF",
+	ROL:               "ROL",
+	ROR:               "ROR",
+	RORX:              "RORX",
+	ROUNDPD:           "ROUNDPD",
+	ROUNDPS:           "ROUNDPS",
+	ROUNDSD:           "ROUNDSD",
+	ROUNDSS:           "ROUNDSS",
+	RSM:               "RSM",
+	RSQRTPS:           "RSQRTPS",
+	RSQRTSS:           "RSQRTSS",
+	RSTORSSP:          "RSTORSSP",
+	SAHF:              "SAHF",
+	SAL:               "SAL",
+	SALC:              "SALC",
+	SAR:               "SAR",
+	SARX:              "SARX",
+	SAVEPREVSSP:       "SAVEPREVSSP",
+	SBB:               "SBB",
+	SCASB:             "SCASB",
+	SCASD:             "SCASD",
+	SCASQ:             "SCASQ",
+	SCASW:             "SCASW",
+	SENDUIPI:          "SENDUIPI",
+	SERIALIZE:         "SERIALIZE",
+	SETA:              "SETA",
+	SETAE:             "SETAE",
+	SETB:              "SETB",
+	SETBE:             "SETBE",
+	SETE:              "SETE",
+	SETG:              "SETG",
+	SETGE:             "SETGE",
+	SETL:              "SETL",
+	SETLE:             "SETLE",
+	SETNE:             "SETNE",
+	SETNO:             "SETNO",
+	SETNP:             "SETNP",
+	SETNS:             "SETNS",
+	SETO:              "SETO",
+	SETP:              "SETP",
+	SETS:              "SETS",
+	SETSSBSY:          "SETSSBSY",
+	SFENCE:            "SFENCE",
+	SGDT:              "SGDT",
+	SHA1MSG1:          "SHA1MSG1",
+	SHA1MSG2:          "SHA1MSG2",
+	SHA1NEXTE:         "SHA1NEXTE",
+	SHA1RNDS4:         "SHA1RNDS4",
+	SHA256MSG1:        "SHA256MSG1",
+	SHA256MSG2:        "SHA256MSG2",
+	SHA256RNDS2:       "SHA256RNDS2",
+	SHL:               "SHL",
+	SHLD:              "SHLD",
+	SHLX:              "SHLX",
+	SHR:               "SHR",
+	SHRD:              "SHRD",
+	SHRX:              "SHRX",
+	SHUFPD:            "SHUFPD",
+	SHUFPS:            "SHUFPS",
+	SIDT:              "SIDT",
+	SKINIT:            "SKINIT",
+	SLDT:              "SLDT",
+	SMSW:              "SMSW",
+	SQRTPD:            "SQRTPD",
+	SQRTPS:            "SQRTPS",
+	SQRTSD:            "SQRTSD",
+	SQRTSS:            "SQRTSS",
+	STAC:              "STAC",
+	STC:               "STC",
+	STD:               "STD",
+	STGI:              "STGI",
+	STI:               "STI",
+	STMXCSR:           "STMXCSR",
+	STOSB:             "STOSB",
+	STOSD:             "STOSD",
+	STOSQ:             "STOSQ",
+	STOSW:             "STOSW",
+	STR:               "STR",
+	STUI:              "STUI",
+	SUB:               "SUB",
+	SUBPD:             "SUBPD",
+	SUBPS:             "SUBPS",
+	SUBSD:             "SUBSD",
+	SUBSS:             "SUBSS",
+	SWAPGS:            "SWAPGS",
+	SYSCALL:           "SYSCALL",
+	SYSENTER:          "SYSENTER",
+	SYSEXIT:           "SYSEXIT",
+	SYSRET:            "SYSRET",
+	TEST:              "TEST",
+	TESTUI:            "TESTUI",
+	TLBSYNC:           "TLBSYNC",
+	TPAUSE:            "TPAUSE",
+	TZCNT:             "TZCNT",
+	UCOMISD:           "UCOMISD",
+	UCOMISS:           "UCOMISS",
+	UD0:               "UD0",
+	UD1:               "UD1",
+	UD2:               "UD2",
+	UIRET:             "UIRET",
+	UMONITOR:          "UMONITOR",
+	UMWAIT:            "UMWAIT",
+	UNPCKHPD:          "UNPCKHPD",
+	UNPCKHPS:          "UNPCKHPS",
+	UNPCKLPD:          "UNPCKLPD",
+	UNPCKLPS:          "UNPCKLPS",
+	VADDPD:            "VADDPD",
+	VADDPS:            "VADDPS",
+	VADDSD:            "VADDSD",
+	VADDSS:            "VADDSS",
+	VADDSUBPD:         "VADDSUBPD",
+	VADDSUBPS:         "VADDSUBPS",
+	VAESDEC:           "VAESDEC",
+	VAESDECLAST:       "VAESDECLAST",
+	VAESENC:           "VAESENC",
+	VAESENCLAST:       "VAESENCLAST",
+	VAESIMC:           "VAESIMC",
+	VAESKEYGENASSIST:  "VAESKEYGENASSIST",
+	VANDNPD:           "VANDNPD",
+	VANDNPS:           "VANDNPS",
+	VANDPD:            "VANDPD",
+	VANDPS:            "VANDPS",
+	VBCSTNEBF162PS:    "VBCSTNEBF162PS",
+	VBCSTNESH2PS:      "VBCSTNESH2PS",
+	VBLENDPD:          "VBLENDPD",
+	VBLENDPS:          "VBLENDPS",
+	VBLENDVPD:         "VBLENDVPD",
+	VBLENDVPS:         "VBLENDVPS",
+	VBROADCASTF128:    "VBROADCASTF128",
+	VBROADCASTI128:    "VBROADCASTI128",
+	VBROADCASTSD:      "VBROADCASTSD",
+	VBROADCASTSS:      "VBROADCASTSS",
+	VCMPPD:            "VCMPPD",
+	VCMPPS:            "VCMPPS",
+	VCMPSD:            "VCMPSD",
+	VCMPSS:            "VCMPSS",
+	VCOMISD:           "VCOMISD",
+	VCOMISS:           "VCOMISS",
+	VCVTDQ2PD:         "VCVTDQ2PD",
+	VCVTDQ2PS:         "VCVTDQ2PS",
+	VCVTNEEBF162PS:    "VCVTNEEBF162PS",
+	VCVTNEEPH2PS:      "VCVTNEEPH2PS",
+	VCVTNEOBF162PS:    "VCVTNEOBF162PS",
+	VCVTNEOPH2PS:      "VCVTNEOPH2PS",
+	VCVTNEPS2BF16:     "VCVTNEPS2BF16",
+	VCVTPD2DQ:         "VCVTPD2DQ",
+	VCVTPD2PS:         "VCVTPD2PS",
+	VCVTPH2PS:         "VCVTPH2PS",
+	VCVTPS2DQ:         "VCVTPS2DQ",
+	VCVTPS2PD:         "VCVTPS2PD",
+	VCVTPS2PH:         "VCVTPS2PH",
+	VCVTSD2SI:         "VCVTSD2SI",
+	VCVTSD2SS:         "VCVTSD2SS",
+	VCVTSI2SD:         "VCVTSI2SD",
+	VCVTSI2SS:         "VCVTSI2SS",
+	VCVTSS2SD:         "VCVTSS2SD",
+	VCVTSS2SI:         "VCVTSS2SI",
+	VCVTTPD2DQ:        "VCVTTPD2DQ",
+	VCVTTPS2DQ:        "VCVTTPS2DQ",
+	VCVTTSD2SI:        "VCVTTSD2SI",
+	VCVTTSS2SI:        "VCVTTSS2SI",
+	VDIVPD:            "VDIVPD",
+	VDIVPS:            "VDIVPS",
+	VDIVSD:            "VDIVSD",
+	VDIVSS:            "VDIVSS",
+	VDPPD:             "VDPPD",
+	VDPPS:             "VDPPS",
+	VERR:              "VERR",
+	VERW:              "VERW",
+	VEXTRACTF128:      "VEXTRACTF128",
+	VEXTRACTI128:      "VEXTRACTI128",
+	VEXTRACTPS:        "VEXTRACTPS",
+	VFMADD132PD:       "VFMADD132PD",
+	VFMADD132PS:       "VFMADD132PS",
+	VFMADD132SD:       "VFMADD132SD",
+	VFMADD132SS:       "VFMADD132SS",
+	VFMADD213PD:       "VFMADD213PD",
+	VFMADD213PS:       "VFMADD213PS",
+	VFMADD213SD:       "VFMADD213SD",
+	VFMADD213SS:       "VFMADD213SS",
+	VFMADD231PD:       "VFMADD231PD",
+	VFMADD231PS:       "VFMADD231PS",
+	VFMADD231SD:       "VFMADD231SD",
+	VFMADD231SS:       "VFMADD231SS",
+	VFMADDSUB132PD:    "VFMADDSUB132PD",
+	VFMADDSUB132PS:    "VFMADDSUB132PS",
+	VFMADDSUB213PD:    "VFMADDSUB213PD",
+	VFMADDSUB213PS:    "VFMADDSUB213PS",
+	VFMADDSUB231PD:    "VFMADDSUB231PD",
+	VFMADDSUB231PS:    "VFMADDSUB231PS",
+	VFMSUB132PD:       "VFMSUB132PD",
+	VFMSUB132PS:       "VFMSUB132PS",
+	VFMSUB132SD:       "VFMSUB132SD",
+	VFMSUB132SS:       "VFMSUB132SS",
+	VFMSUB213PD:       "VFMSUB213PD",
+	VFMSUB213PS:       "VFMSUB213PS",
+	VFMSUB213SD:       "VFMSUB213SD",
+	VFMSUB213SS:       "VFMSUB213SS",
+	VFMSUB231PD:       "VFMSUB231PD",
+	VFMSUB231PS:       "VFMSUB231PS",
+	VFMSUB231SD:       "VFMSUB231SD",
+	VFMSUB231SS:       "VFMSUB231SS",
+	VFMSUBADD132PD:    "VFMSUBADD132PD",
+	VFMSUBADD132PS:    "VFMSUBADD132PS",
+	VFMSUBADD213PD:    "VFMSUBADD213PD",
+	VFMSUBADD213PS:    "VFMSUBADD213PS",
+	VFMSUBADD231PD:    "VFMSUBADD231PD",
+	VFMSUBADD231PS:    "VFMSUBADD231PS",
+	VFNMADD132PD:      "VFNMADD132PD",
+	VFNMADD132PS:      "VFNMADD132PS",
+	VFNMADD132SD:      "VFNMADD132SD",
+	VFNMADD132SS:      "VFNMADD132SS",
+	VFNMADD213PD:      "VFNMADD213PD",
+	VFNMADD213PS:      "VFNMADD213PS",
+	VFNMADD213SD:      "VFNMADD213SD",
+	VFNMADD213SS:      "VFNMADD213SS",
+	VFNMADD231PD:      "VFNMADD231PD",
+	VFNMADD231PS:      "VFNMADD231PS",
+	VFNMADD231SD:      "VFNMADD231SD",
+	VFNMADD231SS:      "VFNMADD231SS",
+	VFNMSUB132PD:      "VFNMSUB132PD",
+	VFNMSUB132PS:      "VFNMSUB132PS",
+	VFNMSUB132SD:      "VFNMSUB132SD",
+	VFNMSUB132SS:      "VFNMSUB132SS",
+	VFNMSUB213PD:      "VFNMSUB213PD",
+	VFNMSUB213PS:      "VFNMSUB213PS",
+	VFNMSUB213SD:      "VFNMSUB213SD",
+	VFNMSUB213SS:      "VFNMSUB213SS",
+	VFNMSUB231PD:      "VFNMSUB231PD",
+	VFNMSUB231PS:      "VFNMSUB231PS",
+	VFNMSUB231SD:      "VFNMSUB231SD",
+	VFNMSUB231SS:      "VFNMSUB231SS",
+	VGF2P8AFFINEINVQB: "VGF2P8AFFINEINVQB",
+	VGF2P8AFFINEQB:    "VGF2P8AFFINEQB",
+	VGF2P8MULB:        "VGF2P8MULB",
+	VHADDPD:           "VHADDPD",
+	VHADDPS:           "VHADDPS",
+	VHSUBPD:           "VHSUBPD",
+	VHSUBPS:           "VHSUBPS",
+	VINSERTF128:       "VINSERTF128",
+	VINSERTI128:       "VINSERTI128",
+	VINSERTPS:         "VINSERTPS",
+	VLDDQU:            "VLDDQU",
+	VLDMXCSR:          "VLDMXCSR",
+	VMASKMOVDQU:       "VMASKMOVDQU",
+	VMASKMOVPD:        "VMASKMOVPD",
+	VMASKMOVPS:        "VMASKMOVPS",
+	VMAXPD:            "VMAXPD",
+	VMAXPS:            "VMAXPS",
+	VMAXSD:            "VMAXSD",
+	VMAXSS:            "VMAXSS",
+	VMCALL:            "VMCALL",
+	VMCLEAR:           "VMCLEAR",
+	VMFUNC:            "VMFUNC",
+	VMINPD:            "VMINPD",
+	VMINPS:            "VMINPS",
+	VMINSD:            "VMINSD",
+	VMINSS:            "VMINSS",
+	VMLAUNCH:          "VMLAUNCH",
+	VMLOAD:            "VMLOAD",
+	VMMCALL:           "VMMCALL",
+	VMOVAPD:           "VMOVAPD",
+	VMOVAPS:           "VMOVAPS",
+	VMOVD:             "VMOVD",
+	VMOVDDUP:          "VMOVDDUP",
+	VMOVDQA:           "VMOVDQA",
+	VMOVDQU:           "VMOVDQU",
+	VMOVHLPS:          "VMOVHLPS",
+	VMOVHPD:           "VMOVHPD",
+	VMOVHPS:           "VMOVHPS",
+	VMOVLHPS:          "VMOVLHPS",
+	VMOVLPD:           "VMOVLPD",
+	VMOVLPS:           "VMOVLPS",
+	VMOVMSKPD:         "VMOVMSKPD",
+	VMOVMSKPS:         "VMOVMSKPS",
+	VMOVNTDQ:          "VMOVNTDQ",
+	VMOVNTDQA:         "VMOVNTDQA",
+	VMOVNTPD:          "VMOVNTPD",
+	VMOVNTPS:          "VMOVNTPS",
+	VMOVQ:             "VMOVQ",
+	VMOVSD:            "VMOVSD",
+	VMOVSHDUP:         "VMOVSHDUP",
+	VMOVSLDUP:         "VMOVSLDUP",
+	VMOVSS:            "VMOVSS",
+	VMOVUPD:           "VMOVUPD",
+	VMOVUPS:           "VMOVUPS",
+	VMPSADBW:          "VMPSADBW",
+	VMPTRLD:           "VMPTRLD",
+	VMPTRST:           "VMPTRST",
+	VMREAD:            "VMREAD",
+	VMRESUME:          "VMRESUME",
+	VMRUN:             "VMRUN",
+	VMSAVE:            "VMSAVE",
+	VMULPD:            "VMULPD",
+	VMULPS:            "VMULPS",
+	VMULSD:            "VMULSD",
+	VMULSS:            "VMULSS",
+	VMWRITE:           "VMWRITE",
+	VMXOFF:            "VMXOFF",
+	VMXON:             "VMXON",
+	VORPD:             "VORPD",
+	VORPS:             "VORPS",
+	VPABSB:            "VPABSB",
+	VPABSD:            "VPABSD",
+	VPABSW:            "VPABSW",
+	VPACKSSDW:         "VPACKSSDW",
+	VPACKSSWB:         "VPACKSSWB",
+	VPACKUSDW:         "VPACKUSDW",
+	VPACKUSWB:         "VPACKUSWB",
+	VPADDB:            "VPADDB",
+	VPADDD:            "VPADDD",
+	VPADDQ:            "VPADDQ",
+	VPADDSB:           "VPADDSB",
+	VPADDSW:           "VPADDSW",
+	VPADDUSB:          "VPADDUSB",
+	VPADDUSW:          "VPADDUSW",
+	VPADDW:            "VPADDW",
+	VPALIGNR:          "VPALIGNR",
+	VPAND:             "VPAND",
+	VPANDN:            "VPANDN",
+	VPAVGB:            "VPAVGB",
+	VPAVGW:            "VPAVGW",
+	VPBLENDD:          "VPBLENDD",
+	VPBLENDVB:         "VPBLENDVB",
+	VPBLENDW:          "VPBLENDW",
+	VPBROADCASTB:      "VPBROADCASTB",
+	VPBROADCASTD:      "VPBROADCASTD",
+	VPBROADCASTQ:      "VPBROADCASTQ",
+	VPBROADCASTW:      "VPBROADCASTW",
+	VPCLMULQDQ:        "VPCLMULQDQ",
+	VPCMPEQB:          "VPCMPEQB",
+	VPCMPEQD:          "VPCMPEQD",
+	VPCMPEQQ:          "VPCMPEQQ",
+	VPCMPEQW:          "VPCMPEQW",
+	VPCMPESTRI:        "VPCMPESTRI",
+	VPCMPESTRM:        "VPCMPESTRM",
+	VPCMPGTB:          "VPCMPGTB",
+	VPCMPGTD:          "VPCMPGTD",
+	VPCMPGTQ:          "VPCMPGTQ",
+	VPCMPGTW:          "VPCMPGTW",
+	VPCMPISTRI:        "VPCMPISTRI",
+	VPCMPISTRM:        "VPCMPISTRM",
+	VPDPBSSD:          "VPDPBSSD",
+	VPDPBSSDS:         "VPDPBSSDS",
+	VPDPBSUD:          "VPDPBSUD",
+	VPDPBSUDS:         "VPDPBSUDS",
+	VPDPBUSD:          "VPDPBUSD",
+	VPDPBUSDS:         "VPDPBUSDS",
+	VPDPBUUD:          "VPDPBUUD",
+	VPDPBUUDS:         "VPDPBUUDS",
+	VPDPWSSD:          "VPDPWSSD",
+	VPDPWSSDS:         "VPDPWSSDS",
+	VPDPWSUD:          "VPDPWSUD",
+	VPDPWSUDS:         "VPDPWSUDS",
+	VPDPWUSD:          "VPDPWUSD",
+	VPDPWUSDS:         "VPDPWUSDS",
+	VPDPWUUD:          "VPDPWUUD",
+	VPDPWUUDS:         "VPDPWUUDS",
+	VPERM2F128:        "VPERM2F128",
+	VPERM2I128:        "VPERM2I128",
+	VPERMD:            "VPERMD",
+	VPERMILPD:         "VPERMILPD",
+	VPERMILPS:         "VPERMILPS",
+	VPERMPD:           "VPERMPD",
+	VPERMPS:           "VPERMPS",
+	VPERMQ:            "VPERMQ",
+	VPEXTRB:           "VPEXTRB",
+	VPEXTRD:           "VPEXTRD",
+	VPEXTRQ:           "VPEXTRQ",
+	VPEXTRW:           "VPEXTRW",
+	VPHADDD:           "VPHADDD",
+	VPHADDSW:          "VPHADDSW",
+	VPHADDW:           "VPHADDW",
+	VPHMINPOSUW:       "VPHMINPOSUW",
+	VPHSUBD:           "VPHSUBD",
+	VPHSUBSW:          "VPHSUBSW",
+	VPHSUBW:           "VPHSUBW",
+	VPINSRB:           "VPINSRB",
+	VPINSRD:           "VPINSRD",
+	VPINSRQ:           "VPINSRQ",
+	VPINSRW:           "VPINSRW",
+	VPMADD52HUQ:       "VPMADD52HUQ",
+	VPMADD52LUQ:       "VPMADD52LUQ",
+	VPMADDUBSW:        "VPMADDUBSW",
+	VPMADDWD:          "VPMADDWD",
+	VPMASKMOVD:        "VPMASKMOVD",
+	VPMASKMOVQ:        "VPMASKMOVQ",
+	VPMAXSB:           "VPMAXSB",
+	VPMAXSD:           "VPMAXSD",
+	VPMAXSW:           "VPMAXSW",
+	VPMAXUB:           "VPMAXUB",
+	VPMAXUD:           "VPMAXUD",
+	VPMAXUW:           "VPMAXUW",
+	VPMINSB:           "VPMINSB",
+	VPMINSD:           "VPMINSD",
+	VPMINSW:           "VPMINSW",
+	VPMINUB:           "VPMINUB",
+	VPMINUD:           "VPMINUD",
+	VPMINUW:           "VPMINUW",
+	VPMOVMSKB:         "VPMOVMSKB",
+	VPMOVSXBD:         "VPMOVSXBD",
+	VPMOVSXBQ:         "VPMOVSXBQ",
+	VPMOVSXBW:         "VPMOVSXBW",
+	VPMOVSXDQ:         "VPMOVSXDQ",
+	VPMOVSXWD:         "VPMOVSXWD",
+	VPMOVSXWQ:         "VPMOVSXWQ",
+	VPMOVZXBD:         "VPMOVZXBD",
+	VPMOVZXBQ:         "VPMOVZXBQ",
+	VPMOVZXBW:         "VPMOVZXBW",
+	VPMOVZXDQ:         "VPMOVZXDQ",
+	VPMOVZXWD:         "VPMOVZXWD",
+	VPMOVZXWQ:         "VPMOVZXWQ",
+	VPMULDQ:           "VPMULDQ",
+	VPMULHRSW:         "VPMULHRSW",
+	VPMULHUW:          "VPMULHUW",
+	VPMULHW:           "VPMULHW",
+	VPMULLD:           "VPMULLD",
+	VPMULLW:           "VPMULLW",
+	VPMULUDQ:          "VPMULUDQ",
+	VPOR:              "VPOR",
+	VPSADBW:           "VPSADBW",
+	VPSHUFB:           "VPSHUFB",
+	VPSHUFD:           "VPSHUFD",
+	VPSHUFHW:          "VPSHUFHW",
+	VPSHUFLW:          "VPSHUFLW",
+	VPSIGNB:           "VPSIGNB",
+	VPSIGND:           "VPSIGND",
+	VPSIGNW:           "VPSIGNW",
+	VPSLLD:            "VPSLLD",
+	VPSLLDQ:           "VPSLLDQ",
+	VPSLLQ:            "VPSLLQ",
+	VPSLLVD:           "VPSLLVD",
+	VPSLLVQ:           "VPSLLVQ",
+	VPSLLW:            "VPSLLW",
+	VPSRAD:            "VPSRAD",
+	VPSRAVD:           "VPSRAVD",
+	VPSRAW:            "VPSRAW",
+	VPSRLD:            "VPSRLD",
+	VPSRLDQ:           "VPSRLDQ",
+	VPSRLQ:            "VPSRLQ",
+	VPSRLVD:           "VPSRLVD",
+	VPSRLVQ:           "VPSRLVQ",
+	VPSRLW:            "VPSRLW",
+	VPSUBB:            "VPSUBB",
+	VPSUBD:            "VPSUBD",
+	VPSUBQ:            "VPSUBQ",
+	VPSUBSB:           "VPSUBSB",
+	VPSUBSW:           "VPSUBSW",
+	VPSUBUSB:          "VPSUBUSB",
+	VPSUBUSW:          "VPSUBUSW",
+	VPSUBW:            "VPSUBW",
+	VPTEST:            "VPTEST",
+	VPUNPCKHBW:        "VPUNPCKHBW",
+	VPUNPCKHDQ:        "VPUNPCKHDQ",
+	VPUNPCKHQDQ:       "VPUNPCKHQDQ",
+	VPUNPCKHWD:        "VPUNPCKHWD",
+	VPUNPCKLBW:        "VPUNPCKLBW",
+	VPUNPCKLDQ:        "VPUNPCKLDQ",
+	VPUNPCKLQDQ:       "VPUNPCKLQDQ",
+	VPUNPCKLWD:        "VPUNPCKLWD",
+	VPXOR:             "VPXOR",
+	VRCPPS:            "VRCPPS",
+	VRCPSS:            "VRCPSS",
+	VROUNDPD:          "VROUNDPD",
+	VROUNDPS:          "VROUNDPS",
+	VROUNDSD:          "VROUNDSD",
+	VROUNDSS:          "VROUNDSS",
+	VRSQRTPS:          "VRSQRTPS",
+	VRSQRTSS:          "VRSQRTSS",
+	VSHUFPD:           "VSHUFPD",
+	VSHUFPS:           "VSHUFPS",
+	VSQRTPD:           "VSQRTPD",
+	VSQRTPS:           "VSQRTPS",
+	VSQRTSD:           "VSQRTSD",
+	VSQRTSS:           "VSQRTSS",
+	VSTMXCSR:          "VSTMXCSR",
+	VSUBPD:            "VSUBPD",
+	VSUBPS:            "VSUBPS",
+	VSUBSD:            "VSUBSD",
+	VSUBSS:            "VSUBSS",
+	VTESTPD:           "VTESTPD",
+	VTESTPS:           "VTESTPS",
+	VUCOMISD:          "VUCOMISD",
+	VUCOMISS:          "VUCOMISS",
+	VUNPCKHPD:         "VUNPCKHPD",
+	VUNPCKHPS:         "VUNPCKHPS",
+	VUNPCKLPD:         "VUNPCKLPD",
+	VUNPCKLPS:         "VUNPCKLPS",
+	VXORPD:            "VXORPD",
+	VXORPS:            "VXORPS",
+	VZEROALL:          "VZEROALL",
+	VZEROUPPER:        "VZEROUPPER",
+	WBINVD:            "WBINVD",
+	WBNOINVD:          "WBNOINVD",
+	WRFSBASE:          "WRFSBASE",
+	WRGSBASE:          "WRGSBASE",
+	WRMSR:             "WRMSR",
+	WRMSRLIST:         "WRMSRLIST",
+	WRMSRNS:           "WRMSRNS",
+	WRPKRU:            "WRPKRU",
+	WRSSD:             "WRSSD",
+	WRSSQ:             "WRSSQ",
+	WRUSSD:            "WRUSSD",
+	WRUSSQ:            "WRUSSQ",
+	XABORT:            "XABORT",
+	XADD:              "XADD",
+	XBEGIN:            "XBEGIN",
+	XCHG:              "XCHG",
+	XEND:              "XEND",
+	XGETBV:            "XGETBV",
+	XLATB:             "XLATB",
+	XOR:               "XOR",
+	XORPD:             "XORPD",
+	XORPS:             "XORPS",
+	XRESLDTRK:         "XRESLDTRK",
+	XRSTOR:            "XRSTOR",
+	XRSTOR64:          "XRSTOR64",
+	XRSTORS:           "XRSTORS",
+	XRSTORS64:         "XRSTORS64",
+	XSAVE:             "XSAVE",
+	XSAVE64:           "XSAVE64",
+	XSAVEC:            "XSAVEC",
+	XSAVEC64:          "XSAVEC64",
+	XSAVEOPT:          "XSAVEOPT",
+	XSAVEOPT64:        "XSAVEOPT64",
+	XSAVES:            "XSAVES",
+	XSAVES64:          "XSAVES64",
+	XSETBV:            "XSETBV",
+	XSUSLDTRK:         "XSUSLDTRK",
+	XTEST:             "XTEST",
 }

@@ -133,8 +133,13 @@ func patternLiteral(e *encoding) string {
 		name string
 		n    int
 	}{
-		{"Reg", e.reg + 1}, {"RM", e.rm + 1},
-		{"OpSize", e.opSize}, {"AddrSize", e.addrSize}, {"REXB", e.rexB}, {"L", e.l}, {"W", e.w},
+		{"Reg", e.reg + 1},
+		{"RM", e.rm + 1},
+		{"OpSize", e.opSize},
+		{"AddrSize", e.addrSize},
+		{"REXB", e.rexB},
+		{"L", e.l},
+		{"W", e.w},
 	} {
 		if f.n != 0 {
 			out = append(out, fmt.Sprintf("%s: %d", f.name, f.n))

@@ -210,7 +210,7 @@ func vectorOperand(t string) (operand, bool) {
 var orders = map[string][]string{
 	"RM": {"KindReg", "rm"}, "MR": {"rm", "KindReg"}, "RMI": {"KindReg", "rm"}, "MRI": {"rm", "KindReg"},
 	"RVM": {"KindReg", "KindVVVV", "rm"}, "RMV": {"KindReg", "rm", "KindVVVV"}, "VM": {"KindVVVV", "rm"},
-	"MVR": {"rm", "KindVVVV", "KindReg"}, "RVMR": {"KindReg", "KindVVVV", "rm", "KindIs4"},
+	"MVR": {"rm", "KindVVVV", "KindReg"}, "MRV": {"rm", "KindReg", "KindVVVV"}, "RVMR": {"KindReg", "KindVVVV", "rm", "KindIs4"},
 	"RVRM": {"KindReg", "KindVVVV", "KindIs4", "rm"},
 }
 
