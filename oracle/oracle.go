@@ -46,7 +46,8 @@ type Ending uint8
 const (
 	// Ended: Result.Outcome is valid.
 	Ended Ending = iota
-	// Unsupported: the engine cannot express the case; Note names the field.
+	// Unsupported: the engine cannot express the case; Note names the field,
+	// and after ": " may tell why.
 	Unsupported
 	// SystemCall: the CPU entered the kernel through a system-call
 	// instruction; what happens then is the kernel's.

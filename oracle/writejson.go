@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"strconv"
+	"strings"
 
 	"github.com/seed-4e121ece/ringfence/emulator/step"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
@@ -267,8 +268,13 @@ func (w *jsonWriter) ending(r *Result) {
 	w.str(r.Ending.String())
 	switch {
 	case r.Ending == Unsupported:
+		field, reason, more := strings.Cut(r.Note, ": ")
 		w.key("field")
-		w.str(r.Note)
+		w.str(field)
+		if more {
+			w.key("reason")
+			w.str(reason)
+		}
 	case r.Note != "":
 		w.key("note")
 		w.str(r.Note)

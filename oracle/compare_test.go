@@ -1,0 +1,447 @@
+package oracle
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-4e121ece/ringfence/emulator/decode"
+	"github.com/seed-4e121ece/ringfence/emulator/isa"
+	"github.com/seed-4e121ece/ringfence/emulator/step"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+)
+
+// pair is a case with two equal results, which a row then makes differ.
+type pair struct {
+	c    Case
+	in   decode.Inst
+	s, r Result
+}
+
+func newPair(t testing.TB, code string) *pair {
+	t.Helper()
+	p := &pair{c: Case{State: DefaultState(), Layout: DefaultLayout, Memory: make([]byte, DefaultLayout.WindowBytes())}}
+	b, err := hex.DecodeString(code)
+	require.NoError(t, err)
+	p.c.CodeLen = uint8(copy(p.c.Code[:], b))
+	profile := &isa.Profile{Features: isa.AllFeatures(), VirtualBits: 48}
+	require.Equal(t, decode.Valid, decode.Decode(&p.in, b, x86.Long64, profile), code)
+	for _, r := range []*Result{&p.s, &p.r} {
+		r.State = p.c.State
+		r.State.RIP += uint64(len(b))
+		r.Memory = append([]byte(nil), p.c.Memory...)
+		r.Steps = 1
+	}
+	return p
+}
+
+func fault(r *Result, p *pair, ev x86.Event) {
+	r.Outcome, r.Event, r.Steps = step.Exception, ev, 0
+	r.State.RIP = p.c.State.RIP
+}
+
+const addRaxRbx = "4801d8"
+
+// TestCompareFields: each field that differs is a difference.
+func TestCompareFields(t *testing.T) {
+	both := func(ev x86.Event) func(*pair) {
+		return func(p *pair) { fault(&p.s, p, ev); fault(&p.r, p, ev) }
+	}
+	rows := []struct {
+		name string
+		set  func(*pair)
+		want Field
+	}{
+		{"equal", func(*pair) {}, 0},
+		{"register", func(p *pair) { p.r.State.GPR[5]++ }, FieldGPR},
+		{"rip", func(p *pair) { p.r.State.RIP++ }, FieldRIP},
+		{"defined flag", func(p *pair) { p.r.State.RFLAGS ^= uint64(x86.AF) }, FieldFlags},
+		{"flag that nothing touches", func(p *pair) { p.r.State.RFLAGS ^= uint64(x86.DF) }, FieldFlags},
+		{"selector", func(p *pair) { p.r.State.Selector[x86.FS] = 3 }, FieldSelectors},
+		{"base", func(p *pair) { p.r.GSBase = 3 }, FieldBases},
+		{"memory", func(p *pair) { p.r.Memory[0]++ }, FieldMemory},
+		{"stray word", func(p *pair) { p.r.NumStray = 1; p.r.Stray[0] = StrayWord{DataBase + 0x100, 1} }, FieldStray},
+		{"stray value", func(p *pair) {
+			p.r.NumStray, p.s.NumStray = 1, 1
+			p.r.Stray[0], p.s.Stray[0] = StrayWord{DataBase + 0x100, 1}, StrayWord{DataBase + 0x100, 2}
+		}, FieldStray},
+		{"more stray words than listed", func(p *pair) { p.s.NumStray, p.r.NumStray = 40, 41 }, FieldStray},
+		{"retire", func(p *pair) { p.s.Retire = step.RetireHLT }, FieldRetire},
+		{"accesses", func(p *pair) { p.s.Accesses = make([]step.Access, 1) }, FieldAccesses},
+		{"promise", func(p *pair) { p.s.Promise = "read twice" }, FieldPromise},
+		{"outcome alone", func(p *pair) { fault(&p.s, p, x86.Fault(x86.VectorUD)) }, FieldOutcome},
+		{"unhandleable", func(p *pair) { p.s.Outcome = step.Unhandleable }, FieldOutcome},
+		{"subject died", func(p *pair) { p.s.Ending = Died }, FieldEnding},
+		{"subject ran away", func(p *pair) { p.s.Ending = RanAway }, FieldEnding},
+		{"same fault", both(x86.PageFault(6, 0x1000)), 0},
+		{"vector", func(p *pair) { both(x86.FaultCode(x86.VectorGP, 0))(p); p.s.Event.Vector = x86.VectorSS }, FieldEvent},
+		{"error code", func(p *pair) { both(x86.PageFault(6, 0x1000))(p); p.s.Event.ErrorCode = 4 }, FieldErrorCode},
+		{"fault address", func(p *pair) { both(x86.PageFault(6, 0x1000))(p); p.s.Event.Address++ }, FieldAddress},
+		{"a fault that changes a register", func(p *pair) { both(x86.Fault(x86.VectorUD))(p); p.s.State.GPR[0]++ }, FieldGPR},
+		{"a fault that changes a flag", func(p *pair) { both(x86.Fault(x86.VectorUD))(p); p.s.State.RFLAGS ^= 1 }, FieldFlags},
+		{"fault against trap", func(p *pair) { both(x86.Fault(x86.VectorDB))(p); p.r.Event.Type = x86.EventTrap }, FieldEvent},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			p := newPair(t, addRaxRbx)
+			row.set(p)
+			var k Comparer
+			d := k.Compare(&p.c, &p.in, &p.s, &p.r)
+			assert.Equal(t, row.want.Names(), d.Fields.Names())
+			assert.Equal(t, RuleNone, d.Skipped)
+			assert.Equal(t, RuleCounts{}, k.Counts, "no rule applies")
+		})
+	}
+}
+
+func TestCompareDetail(t *testing.T) {
+	p := newPair(t, addRaxRbx)
+	p.s.State.RFLAGS ^= uint64(x86.CF | x86.AF)
+	p.s.State.GPR[3]++
+	p.s.State.GPR[15]++
+	var k Comparer
+	d := k.Compare(&p.c, &p.in, &p.s, &p.r)
+	assert.Equal(t, x86.CF|x86.AF, d.Flags)
+	assert.Equal(t, uint16(1<<3|1<<15), d.GPR)
+}
+
+// TestUndefined: what each rule masks, by the inputs, and that it masks no
+// more.
+func TestUndefined(t *testing.T) {
+	cl := func(n uint64) func(*pair) { return func(p *pair) { p.c.State.GPR[x86.RCX] = n } }
+	none := func(*pair) {}
+	flags := func(r RuleID, f x86.Flags) map[RuleID]x86.Flags { return map[RuleID]x86.Flags{r: f} }
+	rows := []struct {
+		name, code string
+		set        func(*pair)
+		// masked are the flags that each rule masks; others are compared.
+		masked map[RuleID]x86.Flags
+	}{
+		{"add", addRaxRbx, none, nil},
+		{"and", "4821d8", none, flags(RuleFlagsAlways, x86.AF)},
+		{"mul", "48f7e3", none, flags(RuleFlagsAlways, x86.SF|x86.ZF|x86.AF|x86.PF)},
+		{"div", "48f7f3", none, flags(RuleFlagsAlways, x86.FlagsStatus)},
+		{"shl by cl 0", "48d3e0", cl(0), nil},
+		{"shl by cl 64", "48d3e0", cl(64), nil},
+		{"shl by cl 1", "48d3e0", cl(1), flags(RuleFlagsCountNonZero, x86.AF)},
+		{"shl by cl 65", "48d3e0", cl(65), flags(RuleFlagsCountNonZero, x86.AF)},
+		{"shl by cl 2", "48d3e0", cl(2), map[RuleID]x86.Flags{RuleFlagsCountNonZero: x86.AF, RuleFlagsCountNotOne: x86.OF}},
+		{"shl eax by cl 33", "d3e0", cl(33), flags(RuleFlagsCountNonZero, x86.AF)},
+		{"shl eax by cl 31", "d3e0", cl(31), map[RuleID]x86.Flags{RuleFlagsCountNonZero: x86.AF, RuleFlagsCountNotOne: x86.OF}},
+		{"shl al by cl 8", "d2e0", cl(8), map[RuleID]x86.Flags{RuleFlagsCountNonZero: x86.AF, RuleFlagsCountNotOne: x86.OF, RuleFlagsCountAtLeastSize: x86.CF}},
+		{"shl al by cl 7", "d2e0", cl(7), map[RuleID]x86.Flags{RuleFlagsCountNonZero: x86.AF, RuleFlagsCountNotOne: x86.OF}},
+		{"sar al by cl 9", "d2f8", cl(9), map[RuleID]x86.Flags{RuleFlagsCountNonZero: x86.AF, RuleFlagsCountNotOne: x86.OF}},
+		{"shr ax by imm 16", "66c1e810", none, map[RuleID]x86.Flags{RuleFlagsCountNonZero: x86.AF, RuleFlagsCountNotOne: x86.OF, RuleFlagsCountAtLeastSize: x86.CF}},
+		{"rol by imm 1", "48c1c001", none, nil},
+		{"rol by imm 3", "48c1c003", none, flags(RuleFlagsCountNotOne, x86.OF)},
+		{"rcl by one", "48d1d0", none, nil},
+		{"bsf of 0", "480fbcc3", func(p *pair) { p.c.State.GPR[x86.RBX] = 0 }, map[RuleID]x86.Flags{RuleFlagsAlways: x86.OF | x86.SF | x86.AF | x86.PF | x86.CF}},
+		{"bt", "480fa3d8", none, flags(RuleFlagsAlways, x86.OF|x86.SF|x86.AF|x86.PF)},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			for _, f := range []x86.Flags{x86.CF, x86.PF, x86.AF, x86.ZF, x86.SF, x86.OF, x86.DF} {
+				p := newPair(t, row.code)
+				row.set(p)
+				p.s.State.RFLAGS ^= uint64(f)
+				var k Comparer
+				d := k.Compare(&p.c, &p.in, &p.s, &p.r)
+				var by RuleID
+				for r, set := range row.masked {
+					if set&f != 0 {
+						by = r
+					}
+				}
+				if by == RuleNone {
+					assert.Equal(t, FieldFlags, d.Fields, "%v is defined", f)
+					continue
+				}
+				assert.Zero(t, d.Fields, "%v is undefined", f)
+				assert.Equal(t, RuleCount{1, 1}, k.Counts[by], "%v: %v", f, by)
+
+				strict := Comparer{Strict: true}
+				assert.Equal(t, FieldFlags, strict.Compare(&p.c, &p.in, &p.s, &p.r).Fields, "strict")
+
+				fault(&p.s, p, x86.Fault(x86.VectorUD))
+				fault(&p.r, p, x86.Fault(x86.VectorUD))
+				assert.Equal(t, FieldFlags, k.Compare(&p.c, &p.in, &p.s, &p.r).Fields, "a fault leaves %v as it was", f)
+			}
+		})
+	}
+}
+
+// TestUndefinedResult: an undefined destination, in a register, in a window
+// and outside.
+func TestUndefinedResult(t *testing.T) {
+	at := func(a uint64) func(*pair) { return func(p *pair) { p.c.State.GPR[x86.RBX] = a } }
+	rows := []struct {
+		name, code string
+		set        func(*pair)
+		differ     func(*pair)
+		want       Field
+		rule       RuleID
+	}{
+		{"bsf rax of 0", "480fbcc3", at(0), func(p *pair) { p.s.State.GPR[0] = 9 }, 0, RuleResultSourceZero},
+		{"bsf rax of 1", "480fbcc3", at(1), func(p *pair) { p.s.State.GPR[0] = 9 }, FieldGPR, 0},
+		{"bsf of 0: another register", "480fbcc3", at(0), func(p *pair) { p.s.State.GPR[1] = 9 }, FieldGPR, 0},
+		{"bsf of 0 in memory", "480fbc03", at(DataBase), func(p *pair) { p.s.State.GPR[0] = 9 }, 0, RuleResultSourceZero},
+		{"bsf of 1 in memory", "480fbc03", func(p *pair) { at(DataBase + PageSize - 256)(p); p.c.Memory[7] = 1 }, func(p *pair) { p.s.State.GPR[0] = 9 }, FieldGPR, 0},
+		{"bswap ax", "660fc8", at(0), func(p *pair) { p.s.State.GPR[0] = 0x1234 }, 0, RuleResultSize16},
+		{"bswap ax: upper part", "660fc8", at(0), func(p *pair) { p.s.State.GPR[0] = 0x10000 }, FieldGPR, 0},
+		{"bswap eax", "0fc8", at(0), func(p *pair) { p.s.State.GPR[0] = 0x1234 }, FieldGPR, 0},
+		{"shld ax by 17", "660fa4d811", at(0), func(p *pair) { p.s.State.GPR[0] = 0x1234 }, 0, RuleResultCountAboveSize},
+		{"shld ax by 16", "660fa4d810", at(0), func(p *pair) { p.s.State.GPR[0] = 0x1234 }, FieldGPR, 0},
+		{"shld in a window by 17", "660fa40311", at(DataBase + PageSize - 256 + 2), func(p *pair) { p.s.Memory[3] = 9 }, 0, RuleResultCountAboveSize},
+		{"shld in a window by 17: the byte behind", "660fa40311", at(DataBase + PageSize - 256 + 2), func(p *pair) { p.s.Memory[4] = 9 }, FieldMemory, 0},
+		{"shld outside by 17", "660fa40311", at(DataBase + 0x102), func(p *pair) {
+			p.s.NumStray, p.s.Stray[0] = 1, StrayWord{DataBase + 0x100, 0xabcd0000}
+		}, 0, RuleResultCountAboveSize},
+		{"shld outside by 17: the byte behind", "660fa40311", at(DataBase + 0x102), func(p *pair) {
+			p.s.NumStray, p.s.Stray[0] = 1, StrayWord{DataBase + 0x100, 0x1abcd0000 << 16}
+		}, FieldStray, 0},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			p := newPair(t, row.code)
+			row.set(p)
+			row.differ(p)
+			var k Comparer
+			d := k.Compare(&p.c, &p.in, &p.s, &p.r)
+			assert.Equal(t, row.want.Names(), d.Fields.Names())
+			if row.rule != RuleNone {
+				assert.Equal(t, RuleCount{1, 1}, k.Counts[row.rule])
+				strict := Comparer{Strict: true}
+				assert.NotZero(t, strict.Compare(&p.c, &p.in, &p.s, &p.r).Fields)
+			}
+		})
+	}
+}
+
+// TestSkips: endings that leave nothing to compare, each counted.
+func TestSkips(t *testing.T) {
+	rows := []struct {
+		name string
+		set  func(*pair)
+		want RuleID
+	}{
+		{"reference unsupported", func(p *pair) { p.r.Ending = Unsupported }, RuleUnsupported},
+		{"subject unsupported", func(p *pair) { p.s.Ending = Unsupported }, RuleUnsupported},
+		{"system call", func(p *pair) { p.r.Ending = SystemCall }, RuleSystemCall},
+		{"ran away", func(p *pair) { p.r.Ending = RanAway }, RuleRanAway},
+		{"both ran away", func(p *pair) { p.r.Ending, p.s.Ending = RanAway, RanAway }, RuleRanAway},
+		{"reference died", func(p *pair) { p.r.Ending = Died }, RuleDied},
+		{"quarantined", func(p *pair) { p.r.Ending = Quarantined }, RuleQuarantined},
+		{"unimplemented", func(p *pair) { p.s.Outcome = step.Unimplemented }, RuleUnimplemented},
+	}
+	for _, row := range rows {
+		p := newPair(t, addRaxRbx)
+		row.set(p)
+		p.r.State.GPR[0]++
+		var k Comparer
+		d := k.Compare(&p.c, &p.in, &p.s, &p.r)
+		assert.Equal(t, Diff{Skipped: row.want}, d, row.name)
+		assert.Equal(t, RuleCount{1, 1}, k.Counts[row.want], row.name)
+		assert.True(t, rules[row.want].Skips, row.name)
+	}
+}
+
+// TestSoftwareEvents: the emulator keeps RIP and tells the length, the CPU
+// has RIP after.
+func TestSoftwareEvents(t *testing.T) {
+	p := newPair(t, "cc")
+	ev := x86.Event{Type: x86.EventSoftwareException, Vector: x86.VectorBP, Length: 1}
+	fault(&p.s, p, ev)
+	fault(&p.r, p, ev)
+	var k Comparer
+	assert.Zero(t, k.Compare(&p.c, &p.in, &p.s, &p.r).Fields, "both keep RIP")
+	assert.Zero(t, k.Counts[RuleTrapRIP])
+	p.r.State.RIP++
+	assert.Zero(t, k.Compare(&p.c, &p.in, &p.s, &p.r).Fields)
+	assert.Equal(t, RuleCount{1, 1}, k.Counts[RuleTrapRIP])
+	p.s.Event.Length = 2
+	assert.Equal(t, FieldRIP, k.Compare(&p.c, &p.in, &p.s, &p.r).Fields, "a wrong length shows")
+	p.s.Event.Length, p.s.State.RIP = 1, p.r.State.RIP
+	assert.Equal(t, FieldRIP, k.Compare(&p.c, &p.in, &p.s, &p.r).Fields, "a subject that moves RIP shows")
+}
+
+func TestUnknownFields(t *testing.T) {
+	p := newPair(t, addRaxRbx)
+	p.s.Retire = step.RetireSTI
+	p.s.Accesses = make([]step.Access, 2)
+	p.r.Unknown = FieldRetire | FieldAccesses
+	var k Comparer
+	assert.Zero(t, k.Compare(&p.c, &p.in, &p.s, &p.r).Fields)
+	assert.Equal(t, uint64(2), k.Counts[RuleUnknown].Masked)
+}
+
+func TestRulesAreComplete(t *testing.T) {
+	names := map[string]bool{}
+	for i, r := range Rules() {
+		assert.Equal(t, RuleID(i+1), r.ID)
+		assert.NotEmpty(t, r.Name)
+		assert.NotEmpty(t, r.Reason, r.Name)
+		assert.NotEmpty(t, r.Source, r.Name)
+		assert.False(t, names[r.Name], r.Name)
+		names[r.Name] = true
+	}
+	var a, b RuleCounts
+	a[1].Masked, b[1].Masked, b[2].Matched = 1, 2, 3
+	a.Add(&b)
+	assert.Equal(t, uint64(3), a[1].Masked)
+	assert.Equal(t, uint64(3), a[2].Matched)
+}
+
+// TestUndefinedCapacity: no row has more conditional rules than find has room
+// for.
+func TestUndefinedCapacity(t *testing.T) {
+	for _, r := range isa.Rows() {
+		assert.Less(t, len(r.Flags.Rules), maxUndefined, r.String())
+	}
+}
+
+func TestDivergence(t *testing.T) {
+	p := newPair(t, addRaxRbx)
+	p.s.State.RFLAGS ^= uint64(x86.AF)
+	var k Comparer
+	diff := k.Compare(&p.c, &p.in, &p.s, &p.r)
+	d := NewDivergence("model", "silicon", &p.c, &p.in, &diff, &p.s, &p.r)
+	d.Replay = "ringfence replay ."
+	assert.Equal(t, KindExecute, d.Kind)
+	assert.Equal(t, ImpactGuest, d.Impact)
+	assert.Equal(t, [2]string{"okay", "okay"}, d.Outcomes)
+	assert.Equal(t, []string{"rflags"}, d.Fields)
+	assert.Equal(t, []string{"rflags: AF"}, d.Detail)
+	assert.Equal(t, "REX.W + 01 /r ADD r/m64, r64", d.Encoding)
+	assert.Len(t, d.Signature, 16)
+	text, err := d.JSON()
+	require.NoError(t, err)
+	e, err := ParseDivergence(text)
+	require.NoError(t, err)
+	again, err := e.JSON()
+	require.NoError(t, err)
+	assert.Equal(t, string(text), string(again))
+	c, err := ParseCase(e.Case)
+	require.NoError(t, err)
+	assert.Equal(t, p.c.Memory, c.Memory)
+	assert.Same(t, DefaultLayout, c.Layout)
+	assert.Contains(t, string(d.Readme()), "ringfence replay .")
+	assert.Contains(t, string(d.Readme()), "add rax, rbx")
+
+	// One cause, another input: one signature.
+	q := newPair(t, "4901d1")
+	q.s.State.RFLAGS ^= uint64(x86.CF)
+	diff = k.Compare(&q.c, &q.in, &q.s, &q.r)
+	assert.Equal(t, d.Signature, NewDivergence("model", "silicon", &q.c, &q.in, &diff, &q.s, &q.r).Signature)
+	q.s.State.GPR[0]++
+	diff = k.Compare(&q.c, &q.in, &q.s, &q.r)
+	assert.NotEqual(t, d.Signature, NewDivergence("model", "silicon", &q.c, &q.in, &diff, &q.s, &q.r).Signature)
+	assert.NotEqual(t, d.Signature, NewDivergence("depriv:pipe", "silicon", &p.c, &p.in, &diff, &p.s, &p.r).Signature)
+}
+
+func TestImpact(t *testing.T) {
+	p := newPair(t, addRaxRbx)
+	p.s.Promise = "read twice"
+	var k Comparer
+	diff := k.Compare(&p.c, &p.in, &p.s, &p.r)
+	d := NewDivergence("model", "silicon", &p.c, &p.in, &diff, &p.s, &p.r)
+	assert.Equal(t, ImpactContained, d.Impact)
+	assert.Equal(t, KindContract, d.Kind)
+	p.s.Promise, p.s.Ending = "", Died
+	diff = k.Compare(&p.c, &p.in, &p.s, &p.r)
+	d = NewDivergence("model", "silicon", &p.c, nil, &diff, &p.s, &p.r)
+	assert.Equal(t, ImpactContained, d.Impact)
+	assert.Equal(t, "died", d.Outcomes[0])
+	assert.Equal(t, "none 01", d.Encoding)
+}
+
+func TestParseDivergenceErrors(t *testing.T) {
+	p := newPair(t, addRaxRbx)
+	diff := Diff{Fields: FieldGPR}
+	good, err := NewDivergence("a", "b", &p.c, &p.in, &diff, &p.s, &p.r).JSON()
+	require.NoError(t, err)
+	rows := []struct{ name, text, want string }{
+		{"version", strings.Replace(string(good), `"schema": 1`, `"schema": 7`, 1), "schema 7: this program reads schema 1"},
+		{"no version", "{}", "missing: this is no divergence record"},
+		{"truncated", string(good[:len(good)/2]), "the input ends before the value does"},
+		{"unknown key", strings.Replace(string(good), `"impact"`, `"imprint"`, 1), `unknown field "imprint"`},
+		{"kind", strings.Replace(string(good), `"execute"`, `"excute"`, 1), `"excute": want execute, decode or contract`},
+		{"not JSON", "hello", "not JSON"},
+	}
+	for _, row := range rows {
+		_, err := ParseDivergence([]byte(row.text))
+		assert.ErrorContains(t, err, row.want, row.name)
+	}
+}
+
+func TestDecodeDivergence(t *testing.T) {
+	a := &Decoded{Covered: true, Valid: true, Length: 3, Mnemonic: "ADD"}
+	b := &Decoded{Covered: true, Valid: true, Length: 4, Mnemonic: "ADD"}
+	diff := CompareDecoded(a, b)
+	assert.Equal(t, DecodedLength, diff)
+	p := newPair(t, addRaxRbx)
+	d := NewDecodeDivergence("model", "x86asm", []byte{0x48, 0x01, 0xd8}, x86.Long64, &p.in, diff, a, b)
+	code, mode, err := d.ParseCode()
+	require.NoError(t, err)
+	assert.Equal(t, []byte{0x48, 0x01, 0xd8}, code)
+	assert.Equal(t, x86.Long64, mode)
+	assert.True(t, json.Valid(d.Results["model"]))
+	assert.Equal(t, []string{"length"}, d.Fields)
+}
+
+func TestCompareDecoded(t *testing.T) {
+	base := Decoded{Covered: true, Valid: true, Length: 3, Mnemonic: "ADD", NumOperands: 1}
+	base.Operands[0] = Operand{Kind: OperandRegister, Class: x86.ClassGPR, Size: 8}
+	rows := []struct {
+		name string
+		set  func(d *Decoded)
+		want DecodedField
+	}{
+		{"equal", func(*Decoded) {}, 0},
+		{"validity", func(d *Decoded) { d.Valid = false }, DecodedValidity},
+		{"length", func(d *Decoded) { d.Length++ }, DecodedLength},
+		{"unknown length", func(d *Decoded) { d.Length++; d.UnknownLength = true }, 0},
+		{"mnemonic", func(d *Decoded) { d.Mnemonic = "ADC" }, DecodedMnemonic},
+		{"unknown mnemonic", func(d *Decoded) { d.Mnemonic = "?"; d.UnknownMnemonic = true }, 0},
+		{"operand", func(d *Decoded) { d.Operands[0].Size = 4 }, DecodedOperands},
+		{"fewer operands", func(d *Decoded) { d.NumOperands = 0 }, DecodedOperands},
+		{"unknown operands", func(d *Decoded) { d.NumOperands = 0; d.UnknownOperands = true }, 0},
+		{"what lies behind the operands", func(d *Decoded) { d.Operands[1].Size = 4 }, 0},
+		{"not covered", func(d *Decoded) { d.Valid, d.Covered = false, false }, 0},
+	}
+	for _, row := range rows {
+		d := base
+		row.set(&d)
+		assert.Equal(t, row.want, CompareDecoded(&base, &d), row.name)
+		assert.Equal(t, row.want, CompareDecoded(&d, &base), row.name)
+	}
+	bad, worse := Decoded{Covered: true, Length: 2}, Decoded{Covered: true, Length: 5, Reason: "undefined"}
+	assert.Zero(t, CompareDecoded(&bad, &worse), "where each gave up does not count")
+}
+
+func BenchmarkCompare(b *testing.B) {
+	for _, row := range []struct {
+		name, code string
+		set        func(*pair)
+	}{
+		{"case=equal", addRaxRbx, func(*pair) {}},
+		{"case=undefined", "48d3e0", func(p *pair) { p.c.State.GPR[x86.RCX] = 3; p.s.State.RFLAGS ^= uint64(x86.OF) }},
+		{"case=fault", addRaxRbx, func(p *pair) { fault(&p.s, p, x86.PageFault(6, 1)); fault(&p.r, p, x86.PageFault(6, 1)) }},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			p := newPair(b, row.code)
+			row.set(p)
+			p.r.Unknown = FieldAccesses | FieldRetire | FieldPromise
+			var k Comparer
+			b.ReportAllocs()
+			for b.Loop() {
+				if d := k.Compare(&p.c, &p.in, &p.s, &p.r); d.Fields != 0 {
+					b.Fatal(d)
+				}
+			}
+		})
+	}
+}
