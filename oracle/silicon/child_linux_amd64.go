@@ -22,7 +22,7 @@ const (
 	// stuckTime is how long a child may go without an answer before it is
 	// killed. Its own timer counts CPU time and is much faster; this one has to
 	// allow for a machine that is busy elsewhere.
-	stuckTime = 10 * time.Second
+	stuckTime = 5 * time.Second
 	sliceTime = 50 * time.Millisecond
 )
 

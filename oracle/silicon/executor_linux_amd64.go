@@ -33,7 +33,9 @@ type Executor struct {
 	tries    int // how often it was
 	respawns int
 	pid      atomic.Int64
-	reckless bool // tests only: let a case reach the runner's memory
+	// splitLock says that the kernel detects locked accesses across cache lines.
+	splitLock bool
+	reckless  bool // tests only: let a case reach the runner's memory
 }
 
 // Option changes how an Executor works.
@@ -55,7 +57,7 @@ func New(options ...Option) (*Executor, error) {
 	if err := available(); err != nil {
 		return nil, err
 	}
-	e := &Executor{cpu: -1}
+	e := &Executor{cpu: -1, splitLock: cpuFlag("split_lock_detect")}
 	if err := unix.SchedGetaffinity(0, &e.mask); err != nil {
 		return nil, fmt.Errorf("silicon: sched_getaffinity: %w", err)
 	}
@@ -277,7 +279,14 @@ func (e *Executor) pack(c *child, n int, cs *oracle.Case, r *oracle.Result) (nea
 	if why = c.g.compose(p, cs, e.stop, &c.pad, &s.code); why != "" {
 		return false, why
 	}
-	if why := quarantined(&p.sh); why != "" {
+	why = quarantined(&p.sh)
+	if p.sh.class == classIRET || e.splitLock {
+		m := memory{g: c.g, c: cs, code: cs.Code[:p.length], rip: cs.State.RIP}
+		if w := quarantinedCase(&p.sh, &m, p.next, e.splitLock); w != "" {
+			why = w
+		}
+	}
+	if why != "" {
 		reject(cs, r, why)
 		r.Ending = oracle.Quarantined
 		return false, ""

@@ -119,3 +119,17 @@ func cpuInfo() Info {
 	}
 	return info
 }
+
+// cpuFlag says whether /proc/cpuinfo lists a flag.
+func cpuFlag(name string) bool {
+	text, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(text)) {
+		if key, flags, _ := strings.Cut(line, ":"); strings.TrimSpace(key) == "flags" {
+			return slices.Contains(strings.Fields(flags), name)
+		}
+	}
+	return false
+}

@@ -1,5 +1,7 @@
 package silicon
 
+import "github.com/seed-4e121ece/ringfence/emulator/x86"
+
 // Instructions whose result depends on this machine, its kernel or its
 // hypervisor rather than on the case. They are not run.
 
@@ -122,4 +124,63 @@ func quarantined(s *shape) string {
 		return q.reason
 	}
 	return ""
+}
+
+// Cases, rather than instructions, that Linux does not let through. It takes
+// every #AC that comes while RFLAGS.AC is clear for a locked access that
+// crosses a cache line (handle_user_split_lock in arch/x86/kernel).
+const (
+	reasonIRETAlign = "IRET loads AC and then pops from a misaligned stack; the kernel takes the #AC for a split lock and tries again for ever"
+	reasonSplitLock = "a locked access crosses a cache line, which this kernel detects and slows down or refuses"
+)
+
+// quarantinedCase returns the reason why a case is not run, or "". splitLock
+// says that the kernel detects split locks.
+func quarantinedCase(s *shape, m *memory, next uint64, splitLock bool) string {
+	switch {
+	case s.class == classIRET && iretAligns(s, m):
+		return reasonIRETAlign
+	case splitLock && s.memory && (s.lock || s.exchanges()):
+		if size := s.lockedSize(); s.effective(m.c, next)%64+size > 64 {
+			return reasonSplitLock
+		}
+	}
+	return ""
+}
+
+// iretAligns says that the image of an IRET sets AC and the stack is not
+// aligned to the operand size. The 16-bit image has no AC.
+func iretAligns(s *shape, m *memory) bool {
+	size := uint64(4)
+	switch {
+	case s.rex&8 != 0:
+		size = 8
+	case s.opsize:
+		return false
+	}
+	rsp := m.c.State.GPR[x86.RSP]
+	b, ok := m.at(rsp + 2*size + 2)
+	return ok && b&(1<<2) != 0 && rsp%size != 0
+}
+
+// exchanges is true of XCHG, which locks without being asked.
+func (s *shape) exchanges() bool {
+	return s.opmap == mapOne && !s.vex && (s.opcode == 0x86 || s.opcode == 0x87)
+}
+
+// lockedSize is the size of the operand of a locked instruction.
+func (s *shape) lockedSize() uint64 {
+	wide := uint64(0)
+	if s.rex&8 != 0 {
+		wide = 1
+	}
+	switch {
+	case s.opmap == map0F && s.opcode == 0xc7:
+		return 8 << wide
+	case s.opcode&1 == 0 && !(s.opmap == map0F && s.opcode == 0xba):
+		return 1
+	case s.opsize && wide == 0:
+		return 2
+	}
+	return 4 << wide
 }
