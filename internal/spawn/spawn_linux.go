@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -126,8 +127,14 @@ func Affinity() ([]int, error) {
 	return cpus, nil
 }
 
-// CPUMask is a set of CPUs as the kernel takes it.
-type CPUMask = unix.CPUSet
+// CurrentCPU is the CPU on which the calling thread is at the moment.
+func CurrentCPU() (int, error) {
+	var cpu uint32
+	if _, _, errno := unix.RawSyscall(unix.SYS_GETCPU, uintptr(unsafe.Pointer(&cpu)), 0, 0); errno != 0 {
+		return 0, fmt.Errorf("spawn: getcpu: %w", errno)
+	}
+	return int(cpu), nil
+}
 
 // Pin keeps a process, or the calling thread if pid is 0, on one CPU.
 func Pin(pid, cpu int) error {

@@ -30,3 +30,6 @@ func Affinity() ([]int, error) { return nil, ErrUnsupported }
 
 // Pin reports ErrUnsupported.
 func Pin(int, int) error { return ErrUnsupported }
+
+// CurrentCPU reports ErrUnsupported.
+func CurrentCPU() (int, error) { return 0, ErrUnsupported }

@@ -43,12 +43,12 @@ type child struct {
 	done     *atomic.Uint32
 	ack      *atomic.Uint32
 	sent     uint32 // cases submitted, as in header.req
-	cpu      int
+	cpu      int    // on which it is pinned, or -1
 }
 
-// newChild starts a child for a layout on a CPU (-1: any).
-func newChild(g *geometry, cpu int) (_ *child, err error) {
-	c := &child{g: g, cpu: cpu, slots: maxSlots, dead: new(atomic.Bool)}
+// newChild starts a child for a layout.
+func newChild(g *geometry) (_ *child, err error) {
+	c := &child{g: g, cpu: -1, slots: maxSlots, dead: new(atomic.Bool)}
 	c.slotSize = windowsIn + 2*g.winSize
 	for c.slots > 1 && c.slots*c.slotSize > ringLimit {
 		c.slots /= 2
@@ -164,11 +164,6 @@ func (c *child) start(img *image) error {
 	if c.proc, err = exe.Start("ringfence-silicon", files, func() { dead.Store(true) }); err != nil {
 		return fmt.Errorf("silicon: %w", err)
 	}
-	if c.cpu >= 0 {
-		if err := spawn.Pin(c.proc.Pid(), c.cpu); err != nil && !c.proc.Exited() {
-			return fmt.Errorf("silicon: %w", err)
-		}
-	}
 	deadline := time.Now().Add(startTime)
 	for c.done.Load() != 0 {
 		if c.dead.Load() {
@@ -181,6 +176,18 @@ func (c *child) start(img *image) error {
 			return fmt.Errorf("silicon: %w", err)
 		}
 	}
+	return nil
+}
+
+// pin moves the child to a CPU. It is no error if it is gone; that shows later.
+func (c *child) pin(cpu int) error {
+	if cpu == c.cpu {
+		return nil
+	}
+	if err := spawn.Pin(c.proc.Pid(), cpu); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("silicon: %w", err)
+	}
+	c.cpu = cpu
 	return nil
 }
 

@@ -23,7 +23,8 @@ const maxChildren = 4
 // that CPU's cache.
 type Executor struct {
 	stop     Stop
-	cpu      int
+	cpu      int         // fixed CPU, or -1
+	now      int         // CPU of the Run in hand
 	mask     unix.CPUSet // where the caller's threads may run
 	children []*child    // most recently used first
 	pending  [maxSlots]plan
@@ -46,10 +47,10 @@ type Option func(*Executor)
 // Stop).
 func WithStop(s Stop) Option { return func(e *Executor) { e.stop = s } }
 
-// WithCPU chooses the CPU; the default is another one for each executor.
+// WithCPU keeps the executor on one CPU. Without it, each Run takes place on the
+// CPU on which it finds the caller, so that the scheduler may spread several
+// callers between Runs.
 func WithCPU(cpu int) Option { return func(e *Executor) { e.cpu = cpu } }
-
-var nextCPU atomic.Uint32
 
 // New starts the CPU as an executor, with a child for the default layout. The
 // error names what this machine refuses.
@@ -63,13 +64,6 @@ func New(options ...Option) (*Executor, error) {
 	}
 	for _, o := range options {
 		o(e)
-	}
-	if e.cpu < 0 {
-		cpus, err := spawn.Affinity()
-		if err != nil || len(cpus) == 0 {
-			return nil, fmt.Errorf("silicon: no CPU to run on: %w", err)
-		}
-		e.cpu = cpus[int(nextCPU.Add(1)-1)%len(cpus)]
 	}
 	if _, err := e.child(oracle.DefaultLayout); err != nil {
 		return nil, err
@@ -109,9 +103,9 @@ func (e *Executor) child(l *oracle.Layout) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := newChild(g, e.cpu)
+	c, err := newChild(g)
 	for try := 1; err != nil && try < maxTries; try++ {
-		c, err = newChild(g, e.cpu)
+		c, err = newChild(g)
 	}
 	if err != nil {
 		return nil, err
@@ -144,7 +138,8 @@ func (e *Executor) Run(cases []oracle.Case, results []oracle.Result) error {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := spawn.Pin(0, e.cpu); err != nil {
+	var err error
+	if e.now, err = e.settle(); err != nil {
 		return fmt.Errorf("silicon: %w", err)
 	}
 	defer unix.SchedSetaffinity(0, &e.mask)
@@ -171,6 +166,18 @@ func (e *Executor) Run(cases []oracle.Case, results []oracle.Result) error {
 		}
 	}
 	return nil
+}
+
+// settle pins the calling thread to the CPU of this Run.
+func (e *Executor) settle() (int, error) {
+	cpu := e.cpu
+	if cpu < 0 {
+		var err error
+		if cpu, err = spawn.CurrentCPU(); err != nil {
+			return 0, err
+		}
+	}
+	return cpu, spawn.Pin(0, cpu)
 }
 
 // batch packs cases of one layout from index next on, runs them and reads the
@@ -203,6 +210,9 @@ func (e *Executor) batch(c *child, cases []oracle.Case, results []oracle.Result,
 	}
 	if n == 0 {
 		return next, nil
+	}
+	if err := c.pin(e.now); err != nil {
+		return next, err
 	}
 	first := c.sent
 	answered, stuck, err := c.submit(n)
