@@ -22,6 +22,18 @@ func cmpxchg(c *Context) {
 	c.setReg(x86.RAX, c.size, c.in[0])
 }
 
+// cmpccxadd compares memory with the first register, adds the second to it if
+// the condition holds, and gives back what memory held (SDM vol. 2,
+// CMPccXADD).
+func cmpccxadd(c *Context) {
+	old := c.in[0]
+	c.sub(old, c.in[1], 0)
+	c.out[0], c.out[1] = old, old
+	if c.condition() {
+		c.out[0] = old + c.in[2]
+	}
+}
+
 // cmpxchgPair is CMPXCHG8B and, with REX.W, CMPXCHG16B: rDX:rAX against
 // memory, rCX:rBX to replace it. Only ZF changes. CMPXCHG16B wants its
 // operand aligned.

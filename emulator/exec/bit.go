@@ -54,7 +54,8 @@ func (c *Context) scan(result uint64) {
 }
 
 // counted sets the flags of TZCNT and LZCNT: CF says that the source is 0, ZF
-// that the result is. OF, SF, AF and PF are undefined.
+// that the result is. SF, AF and PF are undefined, and cleared by CPUs; so is
+// OF, which AMD's leave and Intel's clear.
 func (c *Context) counted(result uint64) {
 	c.out[0] = result
 	f := x86.Flags(0)
@@ -64,7 +65,10 @@ func (c *Context) counted(result uint64) {
 	if result == 0 {
 		f |= x86.ZF
 	}
-	c.setFlags(x86.CF|x86.ZF|x86.SF|x86.AF|x86.PF, f)
+	if c.amd() {
+		f |= c.flags & x86.OF
+	}
+	c.setFlags(status, f)
 }
 
 func tzcnt(c *Context) { c.counted(min(uint64(bits.TrailingZeros64(c.in[1])), uint64(c.bits()))) }
@@ -81,10 +85,17 @@ func popcnt(c *Context) {
 	c.setFlags(status, f)
 }
 
-// BMI1 and BMI2. AF and PF are undefined: AF is 0 and PF the parity of the
-// result on AMD's CPUs.
+// extracted sets the flags of BMI1 and BMI2: as logic does, but PF, which is
+// undefined: the parity of the result on AMD's CPUs, 0 on Intel's.
+func (c *Context) extracted(r uint64) {
+	c.out[0] = r
+	c.logic(r)
+	if !c.amd() {
+		c.flags &^= x86.PF
+	}
+}
 
-func andn(c *Context) { c.out[0] = ^c.in[1] & c.in[2]; c.logic(c.out[0]) }
+func andn(c *Context) { c.extracted(^c.in[1] & c.in[2]) }
 
 func bextr(c *Context) {
 	start, length := c.in[2]&0xff, c.in[2]>>8&0xff
@@ -92,15 +103,13 @@ func bextr(c *Context) {
 	if length < 64 {
 		r &= 1<<length - 1
 	}
-	c.out[0] = r & c.mask
-	c.logic(c.out[0])
+	c.extracted(r & c.mask)
 	c.flags &^= x86.SF
 }
 
 // isolated gives back the result of BLSI, BLSMSK, BLSR.
 func (c *Context) isolated(r uint64, carry bool) {
-	c.out[0] = r & c.mask
-	c.logic(c.out[0])
+	c.extracted(r & c.mask)
 	c.assign(x86.CF, carry)
 }
 

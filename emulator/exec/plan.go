@@ -1,6 +1,8 @@
 package exec
 
 import (
+	"strings"
+
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/step"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
@@ -123,7 +125,7 @@ var families = map[string]family{
 	"INS": own(ins), "INSB": own(ins), "INSW": own(ins), "INSD": own(ins),
 	"OUTS": own(outs), "OUTSB": own(outs), "OUTSW": own(outs), "OUTSD": own(outs),
 
-	"NOP": own(nop), "PAUSE": own(nop), "LFENCE": own(nop), "MFENCE": own(nop), "SFENCE": own(nop), "SERIALIZE": own(nop),
+	"NOP": own(nop), "PAUSE": own(nop), "LFENCE": own(nop), "MFENCE": own(nop), "SFENCE": own(nop), "SERIALIZE": own(nop), "PTWRITE": own(nop),
 	"CLFLUSH": own(clflush), "CLFLUSHOPT": own(clflushopt), "CLWB": own(clwb),
 
 	"CPUID": own(cpuid), "RDTSC": own(rdtsc), "RDTSCP": own(rdtscp), "RDPID": own(rdpid),
@@ -156,15 +158,17 @@ func familyOf(r *isa.Row) family {
 }
 
 // conditional recognises the families of sixteen, whose condition is in the
-// opcode: Jcc (70 to 7F, 0F 80 to 8F), SETcc and CMOVcc.
+// opcode: Jcc (70 to 7F, 0F 80 to 8F), SETcc, CMOVcc and CMPccXADD.
 func conditional(r *isa.Row, name string) (family, bool) {
 	switch op := r.Opcode & 0xf0; {
 	case r.Map == isa.MapOne && op == 0x70, r.Map == isa.Map0F && op == 0x80:
 		return own(jcc), true
-	case r.Map == isa.Map0F && op == 0x90 && len(name) > 3 && name[:3] == "SET":
+	case r.Map == isa.Map0F && op == 0x90 && strings.HasPrefix(name, "SET"):
 		return simple(setcc), true
-	case r.Map == isa.Map0F && op == 0x40 && len(name) > 4 && name[:4] == "CMOV":
+	case r.Map == isa.Map0F && op == 0x40 && strings.HasPrefix(name, "CMOV"):
 		return simple(cmov), true
+	case r.Map == isa.MapVEX2 && op == 0xe0 && strings.HasPrefix(name, "CMP") && strings.HasSuffix(name, "XADD"):
+		return simple(cmpccxadd), true
 	}
 	return family{}, false
 }

@@ -13,17 +13,35 @@ func (c *Context) count(operand int) uint {
 	return n & 0x1f
 }
 
-// overflowLeft is OF of a shift or rotate to the left: the sign bit of the
-// result against the carry. The manual defines it for a count of 1; CPUs do
-// the same for others.
-func (c *Context) overflowLeft(r, carry uint64) x86.Flags {
-	return when(x86.OF, c.sign(r)^carry)
+// The manual defines OF for a count of 1: whether the sign changed. For other
+// counts AMD's CPUs do the same with the result, Intel's show what a count of
+// 1 would have done with the operand.
+
+// overflowLeft is OF of a shift or rotate to the left of v, with its result
+// and the carry.
+func (c *Context) overflowLeft(v, r, carry uint64) x86.Flags {
+	if c.amd() {
+		return when(x86.OF, c.sign(r)^carry)
+	}
+	return when(x86.OF, c.sign(v)^c.sign(v<<1))
 }
 
-// overflowRight is OF of a shift or rotate to the right: the two upper bits
-// of the result differ. Defined for a count of 1.
-func (c *Context) overflowRight(r uint64) x86.Flags {
-	return when(x86.OF, c.sign(r)^c.sign(r<<1))
+// overflowRight is OF of a shift or rotate to the right of v: in is the bit
+// that a count of 1 would bring in from the left.
+func (c *Context) overflowRight(v, in, r uint64) x86.Flags {
+	if c.amd() {
+		return when(x86.OF, c.sign(r)^c.sign(r<<1))
+	}
+	return when(x86.OF, c.sign(v)^in)
+}
+
+// overflowRotate is OF of ROL and ROR by count: Intel's CPUs leave it where a
+// register is rotated by an immediate other than 1.
+func (c *Context) overflowRotate(count uint, overflow x86.Flags) x86.Flags {
+	if count != 1 && c.plan.ops[1].from == fromImm && !c.inst.IsMem && !c.amd() {
+		return c.flags & x86.OF
+	}
+	return overflow
 }
 
 // shifted gives back the result of a shift with CF and OF; SF, ZF and PF are
@@ -52,7 +70,7 @@ func shl(c *Context) {
 	}
 	r := v << n & c.mask
 	carry := c.sign(v << (n - 1))
-	c.shifted(r, carry, c.overflowLeft(r, carry))
+	c.shifted(r, carry, c.overflowLeft(v, r, carry))
 }
 
 func shr(c *Context) {
@@ -62,7 +80,7 @@ func shr(c *Context) {
 		return
 	}
 	r := v >> n
-	c.shifted(r, v>>(n-1)&1, c.overflowRight(r))
+	c.shifted(r, v>>(n-1)&1, c.overflowRight(v, 0, r))
 }
 
 func sar(c *Context) {
@@ -80,9 +98,8 @@ func rol(c *Context) {
 		c.keep(0)
 		return
 	}
-	n %= bits
-	r := (v<<n | v>>(bits-n)) & c.mask
-	c.rotated(r, r&1, c.overflowLeft(r, r&1))
+	r := (v<<(n%bits) | v>>(bits-n%bits)) & c.mask
+	c.rotated(r, r&1, c.overflowRotate(n, c.overflowLeft(v, r, r&1)))
 }
 
 func ror(c *Context) {
@@ -91,9 +108,8 @@ func ror(c *Context) {
 		c.keep(0)
 		return
 	}
-	n %= bits
-	r := (v>>n | v<<(bits-n)) & c.mask
-	c.rotated(r, c.sign(r), c.overflowRight(r))
+	r := (v>>(n%bits) | v<<(bits-n%bits)) & c.mask
+	c.rotated(r, c.sign(r), c.overflowRotate(n, c.overflowRight(v, v&1, r)))
 }
 
 // throughCarry returns the count of RCL and RCR, which turn the operand and
@@ -108,7 +124,7 @@ func rcl(c *Context) {
 	}
 	r := (v<<n | c.carry()<<(n-1) | v>>(bits+1-n)) & c.mask
 	carry := v >> (bits - n) & 1
-	c.rotated(r, carry, c.overflowLeft(r, carry))
+	c.rotated(r, carry, c.overflowLeft(v, r, carry))
 }
 
 func rcr(c *Context) {
@@ -118,7 +134,7 @@ func rcr(c *Context) {
 		return
 	}
 	r := (v>>n | c.carry()<<(bits-n) | v<<(bits+1-n)) & c.mask
-	c.rotated(r, v>>(n-1)&1, c.overflowRight(r))
+	c.rotated(r, v>>(n-1)&1, c.overflowRight(v, c.carry(), r))
 }
 
 // shld shifts left, with bits of the source coming in from the right. A count
@@ -136,7 +152,7 @@ func shld(c *Context) {
 		carry = s >> (2*bits - n) & 1
 		r = (s<<(n-bits) | d>>(2*bits-n)) & c.mask
 	}
-	c.shifted(r, carry, c.overflowLeft(r, carry))
+	c.shifted(r, carry, c.overflowLeft(d, r, carry))
 }
 
 // shrd shifts right, with bits of the source coming in from the left.
@@ -152,7 +168,7 @@ func shrd(c *Context) {
 		carry = s >> (n - bits - 1) & 1
 		r = (s>>(n-bits) | d<<(2*bits-n)) & c.mask
 	}
-	c.shifted(r, carry, c.overflowRight(r))
+	c.shifted(r, carry, c.overflowRight(d, s&1, r))
 }
 
 // SARX, SHLX, SHRX: three operands, no flags.
