@@ -139,6 +139,7 @@ func (b *builder) settle() {
 	for fd := range uint64(5) {
 		b.call("close", true, unix.SYS_CLOSE, fd)
 	}
+	b.call("prctl(SET_NAME)", true, unix.SYS_PRCTL, unix.PR_SET_NAME, b.put([]byte("ringfence-cpu\x00")))
 	b.call("setrlimit(CORE)", true, unix.SYS_SETRLIMIT, unix.RLIMIT_CORE, b.put(words(0, 0)))
 	// Unknown byte strings may hide RDTSC and CPUID from the quarantine: they
 	// fault, so that runs repeat, where the CPU can make them.

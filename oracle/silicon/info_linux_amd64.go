@@ -45,36 +45,22 @@ func (e *Executor) Info() (Info, error) {
 	return info, nil
 }
 
-// NewCase returns a case in the default layout with the given code at CodeBase,
-// all registers zero but RSP, which is in the middle of the stack, and all
-// windows zero.
-func NewCase(code []byte) oracle.Case {
-	l := oracle.DefaultLayout
-	c := oracle.Case{Layout: l, Memory: make([]byte, l.WindowBytes()), CodeLen: uint8(min(len(code), 16))}
-	copy(c.Code[:], code)
-	c.State = x86.State{Mode: x86.Long64, StackWidth: 64, CPL: 3, RIP: oracle.CodeBase, RFLAGS: intFlag}
-	c.State.GPR[x86.RSP] = oracle.StackBase + oracle.PageSize
-	c.State.Selector[x86.CS] = SelectorCS64
-	c.State.Selector[x86.SS] = SelectorSS
-	return c
-}
-
 // addressWidth is the number of bits of a linear address: beyond it an access
 // is #GP instead of #PF. With five-level paging in use it is 57.
 func (e *Executor) addressWidth() (int, error) {
 	c := NewCase([]byte{0x48, 0x8b, 0x03}) // MOV RAX, [RBX]
 	c.State.GPR[x86.RBX] = 1 << 48
-	r := make([]oracle.Result, 1)
-	if err := e.Run([]oracle.Case{c}, r); err != nil {
+	r, err := e.One(c)
+	if err != nil {
 		return 0, err
 	}
-	switch ev := r[0].Event; {
-	case r[0].Ending == oracle.Ended && r[0].Outcome == step.Exception && ev.Vector == x86.VectorGP:
+	switch fault := r.Ending == oracle.Ended && r.Outcome == step.Exception; {
+	case fault && r.Event.Vector == x86.VectorGP:
 		return 48, nil
-	case r[0].Ending == oracle.Ended && r[0].Outcome == step.Exception && ev.Vector == x86.VectorPF:
+	case fault && r.Event.Vector == x86.VectorPF:
 		return 57, nil
 	}
-	return 0, fmt.Errorf("silicon: load from 1<<48: expected #GP or #PF, got %v, %v, %v", r[0].Ending, r[0].Outcome, r[0].Event)
+	return 0, fmt.Errorf("silicon: load from 1<<48: expected #GP or #PF, got %v, %v, %v", r.Ending, r.Outcome, r.Event)
 }
 
 // cost is the smallest of some measurements, in ns a case.
