@@ -39,7 +39,7 @@ type Comparer struct {
 // When the outcomes differ, or one engine faulted on what the other did not,
 // only that is reported: the rest follows from it.
 func (k *Comparer) Compare(c *Case, in *decode.Inst, subject, reference *Result) Diff {
-	if r := k.skip(subject, reference); r != RuleNone {
+	if r := skip(c, in, subject, reference); r != RuleNone {
 		k.hit(r, true)
 		return Diff{Skipped: r}
 	}
@@ -78,7 +78,7 @@ func (k *Comparer) Compare(c *Case, in *decode.Inst, subject, reference *Result)
 
 // skip returns the rule by which there is nothing to compare, or RuleNone. A
 // subject that died or ran away where the reference ended is a difference.
-func (k *Comparer) skip(subject, reference *Result) RuleID {
+func skip(c *Case, in *decode.Inst, subject, reference *Result) RuleID {
 	for _, e := range [...]Ending{reference.Ending, subject.Ending} {
 		switch e {
 		case Unsupported:
@@ -96,6 +96,8 @@ func (k *Comparer) skip(subject, reference *Result) RuleID {
 		return RuleDied
 	case subject.Ending == Ended && subject.Outcome == step.Unimplemented:
 		return RuleUnimplemented
+	case in != nil && in.Err == decode.Undefined && c.Steps <= 1 && Uncovered(c.CodeBytes(), c.State.Mode) != "":
+		return RuleUncovered
 	}
 	return RuleNone
 }
@@ -148,11 +150,10 @@ func (k *Comparer) trapRIP(c *Case, subject, reference *Result, rip uint64) uint
 	return rip + uint64(s.Length)
 }
 
-// compareEvents compares two events. The type is compared as far as a CPU
-// shows it, by the RIP that it saved: a trap or software event is one thing,
-// a fault another.
+// compareEvents compares two events. Where the vector or the type differ, the
+// rest is not looked at.
 func (k *Comparer) compareEvents(s, r *x86.Event, unknown Field) Field {
-	if s.Vector != r.Vector || (s.Type == x86.EventFault) != (r.Type == x86.EventFault) {
+	if s.Vector != r.Vector || s.Type != r.Type {
 		return k.known(FieldEvent, unknown)
 	}
 	var f Field

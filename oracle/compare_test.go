@@ -139,7 +139,7 @@ func TestUndefined(t *testing.T) {
 		{"rol by imm 1", "48c1c001", none, nil},
 		{"rol by imm 3", "48c1c003", none, flags(RuleFlagsCountNotOne, x86.OF)},
 		{"rcl by one", "48d1d0", none, nil},
-		{"bsf of 0", "480fbcc3", func(p *pair) { p.c.State.GPR[x86.RBX] = 0 }, map[RuleID]x86.Flags{RuleFlagsAlways: x86.OF | x86.SF | x86.AF | x86.PF | x86.CF}},
+		{"bsf of 0", "480fbcc3", none, flags(RuleFlagsAlways, x86.OF|x86.SF|x86.AF|x86.PF|x86.CF)},
 		{"bt", "480fa3d8", none, flags(RuleFlagsAlways, x86.OF|x86.SF|x86.AF|x86.PF)},
 	}
 	for _, row := range rows {
@@ -295,12 +295,77 @@ func TestRulesAreComplete(t *testing.T) {
 	assert.Equal(t, uint64(3), a[2].Matched)
 }
 
-// TestUndefinedCapacity: no row has more conditional rules than find has room
-// for.
-func TestUndefinedCapacity(t *testing.T) {
+// TestUndefinedRows: no row has more conditional rules than there is room for,
+// each condition has a rule that names it, and no rule is without rows.
+func TestUndefinedRows(t *testing.T) {
+	flags := map[isa.Condition]RuleID{
+		isa.Always: RuleFlagsAlways, isa.CountNonZero: RuleFlagsCountNonZero, isa.CountNotOne: RuleFlagsCountNotOne,
+		isa.CountAtLeastSize: RuleFlagsCountAtLeastSize, isa.CountAboveSize: RuleFlagsCountAboveSize,
+	}
+	results := map[isa.Condition]RuleID{
+		isa.CountAboveSize: RuleResultCountAboveSize, isa.SourceZero: RuleResultSourceZero, isa.Size16: RuleResultSize16,
+	}
+	rows := map[RuleID]int{}
 	for _, r := range isa.Rows() {
 		assert.Less(t, len(r.Flags.Rules), maxUndefined, r.String())
+		if r.Flags.Undefined != 0 {
+			rows[RuleFlagsAlways]++
+		}
+		for _, u := range r.Flags.Rules {
+			if u.Flags != 0 {
+				require.Contains(t, flags, u.When, r.String())
+				assert.Equal(t, flags[u.When], ruleOf(u.When, false))
+				rows[flags[u.When]]++
+			}
+			if u.Result {
+				require.Contains(t, results, u.When, r.String())
+				assert.Equal(t, results[u.When], ruleOf(u.When, true))
+				rows[results[u.When]]++
+			}
+		}
 	}
+	for id := RuleFlagsAlways; id <= RuleResultSize16; id++ {
+		assert.NotZero(t, rows[id], "%v: no row has it", id)
+	}
+}
+
+// TestUncovered: nothing is compared where the table has no rows.
+func TestUncovered(t *testing.T) {
+	for _, row := range []struct{ code, group string }{
+		{"62f1fd4858c2", "EVEX"}, {"8fe878c0c001", "XOP"}, {"0f0fc19e", "3DNow"}, {"0f0b", ""}, {"06", ""}, {"8fc0", ""}, {"c4e2", ""},
+	} {
+		b, err := hex.DecodeString(row.code)
+		require.NoError(t, err)
+		assert.Equal(t, row.group, Uncovered(b, x86.Long64), row.code)
+	}
+	p := newPair(t, addRaxRbx)
+	p.c.CodeLen = uint8(copy(p.c.Code[:], []byte{0x8f, 0xe8, 0x78, 0xc0, 0xc0, 1}))
+	p.in = decode.Inst{Err: decode.Undefined}
+	fault(&p.s, p, x86.Fault(x86.VectorUD))
+	var k Comparer
+	assert.Equal(t, Diff{Skipped: RuleUncovered}, k.Compare(&p.c, &p.in, &p.s, &p.r))
+	assert.Equal(t, RuleCount{1, 1}, k.Counts[RuleUncovered])
+	p.in.Err = decode.BadLock
+	assert.Equal(t, FieldOutcome, k.Compare(&p.c, &p.in, &p.s, &p.r).Fields)
+}
+
+// TestGate: INT n through a closed gate is one event, whatever else differs
+// is not.
+func TestGate(t *testing.T) {
+	p := newPair(t, "cd21")
+	fault(&p.s, p, x86.Event{Type: x86.EventSoftwareInterrupt, Vector: 0x21, Length: 2})
+	fault(&p.r, p, x86.FaultCode(x86.VectorGP, 0x21*8+2))
+	var k Comparer
+	assert.Zero(t, k.Compare(&p.c, &p.in, &p.s, &p.r).Fields)
+	assert.Equal(t, RuleCount{1, 1}, k.Counts[RuleGate])
+	p.s.State.GPR[1]++
+	assert.Equal(t, FieldGPR, k.Compare(&p.c, &p.in, &p.s, &p.r).Fields)
+	p.s.State.GPR[1]--
+	p.r.Event.ErrorCode += 8
+	assert.Equal(t, FieldEvent, k.Compare(&p.c, &p.in, &p.s, &p.r).Fields, "another vector")
+	p.r.Event.ErrorCode -= 8
+	p.c.State.CPL = 0
+	assert.Equal(t, FieldEvent, k.Compare(&p.c, &p.in, &p.s, &p.r).Fields, "at CPL 0 every gate is open")
 }
 
 func TestDivergence(t *testing.T) {

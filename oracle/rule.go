@@ -14,15 +14,13 @@ const (
 	RuleFlagsCountNotOne
 	RuleFlagsCountAtLeastSize
 	RuleFlagsCountAboveSize
-	RuleFlagsCountZero
-	RuleFlagsSourceZero
 	RuleResultCountAboveSize
 	RuleResultSourceZero
 	RuleResultSize16
-	RuleResultOther
 	RuleTrapRIP
 	RuleGate
 	RuleUnknown
+	RuleUncovered
 	RuleUnimplemented
 	RuleUnsupported
 	RuleSystemCall
@@ -59,12 +57,6 @@ var rules = [NumRules]Rule{
 	RuleFlagsCountAboveSize: {
 		Name: "flags-undefined-count-above-size", Reason: "the flags are undefined after a double shift by more than the operand's width", Source: "SDM vol. 2, SHLD, SHRD",
 	},
-	RuleFlagsCountZero: {
-		Name: "flags-undefined-count-0", Reason: "the flags are undefined with a count of 0", Source: "SDM vol. 2, the instruction's page",
-	},
-	RuleFlagsSourceZero: {
-		Name: "flags-undefined-source-0", Reason: "flags other than ZF are undefined when a scan finds no bit", Source: "SDM vol. 2, BSF, BSR",
-	},
 	RuleResultCountAboveSize: {
 		Name: "result-undefined-count-above-size", Reason: "the destination of a double shift by more than the operand's width is undefined", Source: "SDM vol. 2, SHLD, SHRD",
 	},
@@ -74,9 +66,6 @@ var rules = [NumRules]Rule{
 	RuleResultSize16: {
 		Name: "result-undefined-size-16", Reason: "BSWAP of a 16-bit register is undefined", Source: "SDM vol. 2, BSWAP",
 	},
-	RuleResultOther: {
-		Name: "result-undefined", Reason: "the destination is undefined under the row's condition", Source: "SDM vol. 2, the instruction's page",
-	},
 	RuleTrapRIP: {
 		Name: "software-event-rip", Reason: "a software interrupt or exception keeps RIP in the emulator, which reports its length; the CPU delivers it with RIP after", Source: "SDM vol. 3, 6.12.1; Xen x86_emulate, X86_EVENTTYPE_SW_*",
 	},
@@ -85,6 +74,9 @@ var rules = [NumRules]Rule{
 	},
 	RuleUnknown: {
 		Name: "unknown", Reason: "one of the engines cannot see the field", Source: "Result.Unknown",
+	},
+	RuleUncovered: {
+		Name: "uncovered", Reason: "the subject's table has no rows for this group of opcodes, so that its #UD says nothing", Source: "oracle.Uncovered", Skips: true,
 	},
 	RuleUnimplemented: {
 		Name: "unimplemented", Reason: "the subject's table has the row, its executor has no semantics", Source: "Outcome", Skips: true,

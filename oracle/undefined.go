@@ -30,15 +30,14 @@ func (u *undefined) clear() { u.n, u.result = 0, RuleNone }
 
 // ruleOf names the rule of a condition, for flags and for results.
 func ruleOf(w isa.Condition, result bool) RuleID {
-	switch {
-	case result && w == isa.CountAboveSize:
+	if result {
+		switch w {
+		case isa.SourceZero:
+			return RuleResultSourceZero
+		case isa.Size16:
+			return RuleResultSize16
+		}
 		return RuleResultCountAboveSize
-	case result && w == isa.SourceZero:
-		return RuleResultSourceZero
-	case result && w == isa.Size16:
-		return RuleResultSize16
-	case result:
-		return RuleResultOther
 	}
 	switch w {
 	case isa.CountNonZero:
@@ -49,10 +48,6 @@ func ruleOf(w isa.Condition, result bool) RuleID {
 		return RuleFlagsCountAtLeastSize
 	case isa.CountAboveSize:
 		return RuleFlagsCountAboveSize
-	case isa.CountZero:
-		return RuleFlagsCountZero
-	case isa.SourceZero:
-		return RuleFlagsSourceZero
 	}
 	return RuleFlagsAlways
 }

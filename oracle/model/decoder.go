@@ -36,7 +36,7 @@ func Canonical(in *decode.Inst, code []byte, mode x86.Mode, out *oracle.Decoded)
 	if !in.Valid() {
 		out.Reason = in.Err.String()
 		if in.Err == decode.Undefined {
-			out.Group = uncovered(code, mode)
+			out.Group = oracle.Uncovered(code, mode)
 			out.Covered = out.Group == ""
 		}
 		return
@@ -55,7 +55,7 @@ func Canonical(in *decode.Inst, code []byte, mode x86.Mode, out *oracle.Decoded)
 func operand(in *decode.Inst, o *decode.Operand, c *oracle.Operand) {
 	switch o.Kind {
 	case decode.OperandReg:
-		*c = oracle.Operand{Kind: oracle.OperandRegister, Class: o.Class, Register: o.Reg, Size: o.Size}
+		*c = oracle.Operand{Kind: oracle.OperandRegister, Class: o.Class, Register: o.Reg, Size: registerSize(o)}
 	case decode.OperandMem:
 		*c = oracle.Operand{
 			Kind: oracle.OperandMemory, Size: o.Size, AddrSize: in.AddrSize,
@@ -74,4 +74,16 @@ func operand(in *decode.Inst, o *decode.Operand, c *oracle.Operand) {
 	case decode.OperandFar:
 		*c = oracle.Operand{Kind: oracle.OperandFar, Size: o.Size, Value: int64(o.Disp<<32 | o.Imm)}
 	}
+}
+
+// registerSize is the width of the register itself: the decoder gives a vector
+// register that is read in part the width of the part.
+func registerSize(o *decode.Operand) uint8 {
+	switch o.Class {
+	case x86.ClassVector:
+		return max(o.Size, 16)
+	case x86.ClassMMX, x86.ClassMask:
+		return 8
+	}
+	return o.Size
 }
