@@ -119,7 +119,7 @@ func (c *campaign) workers(weight func(*isa.Row) int) (workers []*worker, err er
 		}
 	}()
 	for i := range c.cfg.jobs() {
-		w := &worker{c: c, index: i, seed: i, seen: map[key]string{}}
+		w := &worker{c: c, index: i, seed: i, seen: map[seenKey]string{}}
 		w.gen = gen.New(gen.Config{Profile: c.cfg.Profile, Seed: mixSeed(c.cfg.Seed, i), Weight: weight, Seeds: c.seeds})
 		w.cases = gen.NewCases(c.cfg.batch())
 		subject, err := c.cfg.Subject.New()
@@ -302,7 +302,6 @@ func (p *progress) report() {
 
 // inst decodes a case's instruction.
 func (w *worker) inst(c *oracle.Case) *decode.Inst {
-	in := new(decode.Inst)
-	diff.Instruction(c, w.c.cfg.Profile, in)
-	return in
+	diff.Instruction(c, w.c.cfg.Profile, &w.decoded)
+	return &w.decoded
 }

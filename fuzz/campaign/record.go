@@ -7,10 +7,8 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/seed-4e121ece/ringfence/emulator/decode"
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/fuzz/diff"
-	"github.com/seed-4e121ece/ringfence/fuzz/minimise"
 	"github.com/seed-4e121ece/ringfence/fuzz/store"
 	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
 	"github.com/seed-4e121ece/ringfence/oracle"
@@ -46,70 +44,40 @@ func (w *worker) settle() error {
 func (w *worker) cases64() uint64 { return w.c.cases.Load() + w.differ.Counts.Cases - w.published }
 
 // divergence makes the record of a pending divergence, small if that can be.
+// A case that does not diverge alone is recorded with the batch's answers:
+// what came before it matters, which is worth knowing.
 func (w *worker) divergence(p *pending) (*oracle.Divergence, error) {
-	c := &p.kase
-	subject, reference := w.c.cfg.Subject.Name, w.c.reference.Name
-	if p.key.decoded != 0 {
+	if p.key.decoder >= 0 {
 		return w.decodeDivergence(p)
 	}
-	f, err := w.differ.Single(c)
-	if err != nil || f.Diff.Fields == 0 || keyOf(&f, -1) != p.key {
-		// It does not diverge alone: what came before it in the batch matters.
-		// That is worth knowing; the results are those of the batch.
-		p.alone = false
-		f = p.found()
-	} else if p.alone = true; !w.c.cfg.KeepLarge && w.c.ctx.Err() == nil && len(w.seen) < maxMinimised {
-		small := *c
-		small.Memory = append([]byte(nil), c.Memory...)
-		minimise.Case(&small, w.c.cfg.Profile, minimiseRuns, func(c *oracle.Case) bool {
-			f, err := w.differ.Single(c)
-			return err == nil && f.Diff.Fields != 0 && keyOf(&f, -1) == p.key
-		})
-		if g, err := w.differ.Single(&small); err == nil && keyOf(&g, -1) == p.key {
-			*c, f = small, g
-		} else if f, err = w.differ.Single(c); err != nil {
-			return nil, err
-		}
+	limit := minimiseRuns
+	if w.c.cfg.KeepLarge || w.c.ctx.Err() != nil || len(w.seen) >= maxMinimised {
+		limit = 0
 	}
-	d := oracle.NewDivergence(subject, reference, c, f.Inst, &f.Diff, f.Subject, f.Reference)
+	f, ok := w.differ.Reduce(&p.kase, p.key.key, limit)
+	if !ok {
+		f = p.found()
+	}
+	d := oracle.NewDivergence(w.c.cfg.Subject.Name, w.c.reference.Name, f.Case, f.Inst, &f.Diff, f.Subject, f.Reference)
 	d.Strict = w.c.cfg.Strict
-	w.c.complete(d, reference)
+	w.c.complete(d, w.c.reference.Name)
 	return d, nil
 }
 
 func (w *worker) decodeDivergence(p *pending) (*oracle.Divergence, error) {
-	c, dec := &p.kase, w.decoders[p.key.decoder]
-	code := c.CodeBytes()
-	diverges := func(code []byte) bool {
-		dd := dec.Compare(code, c.State.Mode)
-		return dd != nil && dd.Fields == p.key.decoded
+	dec := w.decoders[p.key.decoder]
+	compare := func(c *oracle.Case) diff.Found {
+		return diff.Found{Case: c, Inst: w.inst(c), Decoded: dec.Compare(c.CodeBytes(), c.State.Mode)}
 	}
-	for i := 0; i < len(code) && len(code) > 1; { // drop bytes
-		shorter := append(append([]byte(nil), code[:i]...), code[i+1:]...)
-		if diverges(shorter) && w.sameEncoding(shorter, code, c) {
-			code = shorter
-		} else {
-			i++
-		}
+	f := compare(&p.kase)
+	if f.Decoded == nil {
+		return nil, fmt.Errorf("decoders %s and %s: % x differed and no longer do", dec.Subject.Name(), dec.Reference.Name(), p.kase.CodeBytes())
 	}
-	c.Code = [16]byte{}
-	c.CodeLen = uint8(copy(c.Code[:], code))
-	dd := dec.Compare(code, c.State.Mode)
-	if dd == nil {
-		return nil, fmt.Errorf("decoders %s and %s: % x differed and no longer do", dec.Subject.Name(), dec.Reference.Name(), code)
-	}
-	d := oracle.NewDecodeDivergence(dd.SubjectName, dd.ReferenceName, code, c.State.Mode, w.inst(c), dd.Fields, dd.Subject, dd.Reference)
+	f = dec.ReduceBytes(&f, compare)
+	dd := f.Decoded
+	d := oracle.NewDecodeDivergence(dd.SubjectName, dd.ReferenceName, f.Case.CodeBytes(), f.Case.State.Mode, f.Inst, dd.Fields, dd.Subject, dd.Reference)
 	w.c.complete(d, "")
 	return d, nil
-}
-
-// sameEncoding says whether two byte strings are of one row, so that their
-// signatures agree.
-func (w *worker) sameEncoding(a, b []byte, c *oracle.Case) bool {
-	var x, y decode.Inst
-	decode.Decode(&x, a, c.State.Mode, w.c.cfg.Profile)
-	decode.Decode(&y, b, c.State.Mode, w.c.cfg.Profile)
-	return oracle.EncodingText(&x, a, c.State.Mode) == oracle.EncodingText(&y, b, c.State.Mode)
 }
 
 // complete sets what a record has of the campaign.
@@ -150,7 +118,7 @@ func (c *campaign) record(r *oracle.Divergence, p *pending, after uint64) error 
 		return nil
 	}
 	d := &Divergence{
-		Signature: r.Signature, Kind: string(r.Kind), Mnemonic: isa.Get(p.key.row).Mnemonic.String(),
+		Signature: r.Signature, Kind: string(r.Kind), Mnemonic: isa.Get(p.key.key.Row()).Mnemonic.String(),
 		Code: hex.EncodeToString(p.kase.CodeBytes()), Text: r.Disassembly, Fields: r.Fields, Detail: r.Detail,
 		Outcomes: r.Outcomes, Reference: r.Reference, Replay: r.Replay,
 		Count: 1, After: after, At: time.Since(c.start),
@@ -204,6 +172,6 @@ func (c *campaign) recordHang(w *worker, k *oracle.Case) (string, error) {
 	f.Diff.Fields = oracle.FieldEnding
 	r := oracle.NewDivergence(c.cfg.Subject.Name, c.reference.Name, k, in, &f.Diff, f.Subject, f.Reference)
 	c.complete(r, c.reference.Name)
-	p := &pending{key: keyOf(&f, -1), kase: *k}
+	p := &pending{key: seenKey{diff.KeyOf(&f), -1}, kase: *k}
 	return r.Signature, c.record(r, p, c.cases.Load())
 }

@@ -26,70 +26,27 @@ type worker struct {
 	seed, state int
 	// seen are the divergences that this worker has recorded, by key; pending
 	// those of the batch in hand.
-	seen    map[key]string
+	seen    map[seenKey]string
 	pending []pending
 	// busy is the number of batches begun, for the watchdog.
 	busy atomic.Uint64
 	// lost is the number of cases without an answer, as an engine died.
 	lost uint64
+	// decoded is the instruction that inst decoded last.
+	decoded decode.Inst
 	// published is what the campaign has been told.
 	published uint64
-}
-
-// key is what makes two divergences the same: what the signature is made of.
-type key struct {
-	row isa.ID
-	// opcode tells apart what the table has no row for.
-	opcode             [4]uint8
-	fields             oracle.Field
-	decoded            oracle.DecodedField
-	decoder            int8
-	subject, reference verdict
-}
-
-// verdict is how an engine ended a case.
-type verdict struct {
-	ending  oracle.Ending
-	outcome step.Outcome
-	vector  uint8
-}
-
-func verdictOf(r *oracle.Result) verdict {
-	v := verdict{ending: r.Ending}
-	if r.Ending != oracle.Ended {
-		return v
-	}
-	v.outcome = r.Outcome
-	if r.Outcome == step.Exception {
-		v.vector = r.Event.Vector
-	}
-	return v
-}
-
-func keyOf(f *diff.Found, decoder int) key {
-	var opcode [4]uint8
-	if f.Inst.Row == 0 {
-		var l oracle.Lexed
-		l.Lex(f.Case.CodeBytes(), f.Case.State.Mode)
-		opcode = [4]uint8{uint8(l.Escape), uint8(l.Map), l.MapNumber, l.Opcode}
-	}
-	if f.Decoded != nil {
-		return key{row: f.Inst.Row, opcode: opcode, decoded: f.Decoded.Fields, decoder: int8(decoder)}
-	}
-	return key{row: f.Inst.Row, opcode: opcode, fields: f.Diff.Fields, subject: verdictOf(f.Subject), reference: verdictOf(f.Reference)}
 }
 
 // pending is a divergence to be made small and recorded when the batch is
 // done: the differ's storage is in use until then.
 type pending struct {
-	key  key
+	key  seenKey
 	kase oracle.Case
 	// What the batch said of it.
 	inst               decode.Inst
 	diff               oracle.Diff
 	subject, reference oracle.Result
-	// alone says that it diverges without the cases before it.
-	alone bool
 }
 
 func (p *pending) found() diff.Found {
@@ -100,8 +57,14 @@ func (p *pending) found() diff.Found {
 // broken subject has beyond that turns up again.
 const maxPending = 32
 
+// seenKey is a difference of the executors (decoder -1) or of a decoder.
+type seenKey struct {
+	key     diff.Key
+	decoder int
+}
+
 func (w *worker) found(f *diff.Found, decoder int) {
-	k := keyOf(f, decoder)
+	k := seenKey{diff.KeyOf(f), decoder}
 	if sig, ok := w.seen[k]; ok {
 		w.c.count(sig, 1)
 		return
@@ -218,9 +181,7 @@ func (w *worker) batch(cases []oracle.Case) error {
 }
 
 func (w *worker) foundDecoded(c *oracle.Case, dd *diff.DecodeDiff, decoder int) {
-	in := w.inst(c)
-	f := diff.Found{Case: c, Inst: in, Decoded: dd}
-	w.found(&f, decoder)
+	w.found(&diff.Found{Case: c, Inst: w.inst(c), Decoded: dd}, decoder)
 }
 
 func (w *worker) restart(subject bool) error {
