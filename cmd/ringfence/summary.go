@@ -185,23 +185,49 @@ func (p *printer) list(heading string, items []string) {
 	fmt.Fprintln(p.out, line)
 }
 
-// uncovered names every encoding that no case retired, by reason.
+// longGroup is the number of encodings above which a group is listed by mnemonic.
+const longGroup = 80
+
+// uncovered names every encoding that no case retired, by reason; a long group
+// by mnemonic, with the number of encodings.
 func (p *printer) uncovered() {
-	if len(p.s.Uncovered) == 0 {
+	all := p.s.Uncovered
+	if len(all) == 0 {
 		fmt.Fprintf(p.out, "\nevery encoding has a case that retired\n")
 		return
 	}
-	fmt.Fprintf(p.out, "\nencodings without a case that retired: %d\n", len(p.s.Uncovered))
-	for i := 0; i < len(p.s.Uncovered); {
-		reason := p.s.Uncovered[i].Reason
-		var names []string
-		for ; i < len(p.s.Uncovered) && p.s.Uncovered[i].Reason == reason; i++ {
-			u := &p.s.Uncovered[i]
-			names = append(names, fmt.Sprintf("%s [%s]", u.Syntax, u.Encoding))
+	fmt.Fprintf(p.out, "\nencodings without a case that retired: %d (--json names each encoding of the long groups too)\n", len(all))
+	for len(all) > 0 {
+		n := 1
+		for n < len(all) && all[n].Reason == all[0].Reason {
+			n++
 		}
-		fmt.Fprintf(p.out, "  %s (%d)\n", reason, len(names))
-		p.list("    ", names)
+		fmt.Fprintf(p.out, "  %s (%d)\n", all[0].Reason, n)
+		p.list("    ", names(all[:n]))
+		all = all[n:]
 	}
+}
+
+// names lists the encodings of a group, or its mnemonics.
+func names(group []campaign.Uncovered) []string {
+	var out []string
+	if len(group) <= longGroup {
+		for i := range group {
+			out = append(out, fmt.Sprintf("%s [%s]", group[i].Syntax, group[i].Encoding))
+		}
+		return out
+	}
+	counts := map[string]uint64{}
+	for i := range group {
+		counts[group[i].Mnemonic]++
+	}
+	for _, m := range sortedKeys(counts) {
+		if counts[m] > 1 {
+			m = fmt.Sprintf("%s (%d)", m, counts[m])
+		}
+		out = append(out, m)
+	}
+	return out
 }
 
 func (p *printer) divergences() {
