@@ -110,7 +110,7 @@ func twoSources(fx *Effects) bool {
 func probed(log []step.Access, w *step.Access) bool {
 	for i := range log {
 		a := &log[i]
-		if (a.Intent == step.IntentModify || a.Intent == step.IntentWrite) &&
+		if (a.Intent == step.IntentModify || a.Intent == step.IntentWrite || a.Intent == step.IntentSystem) &&
 			a.Segment == w.Segment && a.Offset == w.Offset && a.Size >= w.Size {
 			return true
 		}

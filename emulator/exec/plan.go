@@ -25,6 +25,8 @@ type plan struct {
 	implicitLock bool
 	// cpl0: #GP(0) above CPL 0.
 	cpl0 bool
+	// segment is the one that LES, LSS, LDS, LFS and LGS load.
+	segment x86.Segment
 	// class is that of a control or debug register among the operands.
 	class x86.Class
 	// partial is the row's column: what stands after a fault.
@@ -66,8 +68,9 @@ const (
 // family is the meaning of one or more mnemonics.
 type family struct {
 	run func(*Context)
-	// own, late, bitString: see plan.
-	own, late, bitString bool
+	// own, late, bitString: see plan. loads: the function reads its memory
+	// operand itself.
+	own, late, bitString, loads bool
 }
 
 // simple is a family whose operands the table reads and writes.
@@ -75,6 +78,8 @@ func simple(run func(*Context)) family { return family{run: run} }
 
 // own is a family that sees to its own operands in memory and its results.
 func own(run func(*Context)) family { return family{run: run, own: true} }
+
+var farPointer = family{run: loadFar, own: true, loads: true}
 
 // families gives each mnemonic its meaning. A row of a mnemonic that stands
 // here needs nothing more.
@@ -91,6 +96,7 @@ var families = map[string]family{
 	"XLAT": own(xlat), "XLATB": own(xlat), "LAHF": own(lahf), "SAHF": own(sahf),
 	"CLC": own(clc), "STC": own(stc), "CMC": own(cmc), "CLD": own(cld), "STD": own(std),
 	"MOVDIR64B": own(movdir64b),
+	"LES": farPointer, "LSS": farPointer, "LDS": farPointer, "LFS": farPointer, "LGS": farPointer,
 
 	"SHL": simple(shl), "SAL": simple(shl), "SHR": simple(shr), "SAR": simple(sar),
 	"ROL": simple(rol), "ROR": simple(ror), "RCL": simple(rcl), "RCR": simple(rcr),
@@ -197,7 +203,7 @@ func byOperand(r *isa.Row, name string) (family, bool) {
 }
 
 // segmentMove recognises MOV, PUSH and POP of segment registers and the
-// absolute-offset MOV. Loading a segment register has no semantics yet.
+// absolute-offset MOV.
 func segmentMove(r *isa.Row, name string) (family, bool) {
 	for i := range r.Operands[:r.NumOperands] {
 		switch o := &r.Operands[i]; {
@@ -206,8 +212,10 @@ func segmentMove(r *isa.Row, name string) (family, bool) {
 		case o.Kind == isa.KindMoffs:
 			return own(movMoffs), true
 		case o.Class != x86.ClassSegment:
+		case o.Access&isa.Write != 0 && name == "POP":
+			return own(popSegment), true
 		case o.Access&isa.Write != 0:
-			return family{}, true
+			return own(movToSegment), true
 		case name == "PUSH":
 			return own(pushSegment), true
 		default:
@@ -239,6 +247,7 @@ func makePlan(r *isa.Row) plan {
 	if name := r.Mnemonic.String(); name == "CLAC" || name == "STAC" {
 		p.cpl0 = false // they are #UD instead
 	}
+	p.segment = farSegments[r.Mnemonic.String()]
 	for i := range r.Operands[:r.NumOperands] {
 		if o := &r.Operands[i]; o.Class == x86.ClassControl || o.Class == x86.ClassDebug {
 			p.class = o.Class
@@ -263,6 +272,8 @@ func makePlan(r *isa.Row) plan {
 	return p
 }
 
+var farSegments = map[string]x86.Segment{"LES": x86.ES, "LSS": x86.SS, "LDS": x86.DS, "LFS": x86.FS, "LGS": x86.GS}
+
 // makeOperand plans one operand. Registers are always read, which costs
 // less than asking; memory is read where the table says so.
 func makeOperand(o *isa.Operand, f family) operand {
@@ -275,7 +286,7 @@ func makeOperand(o *isa.Operand, f family) operand {
 		}
 	case isa.KindRM, isa.KindMem, isa.KindRMReg, isa.KindOpcode:
 		p.from = fromRM
-		p.load = o.Access&isa.Read != 0 && o.Size > 0 && o.Size <= 8 && !f.late && !readsItself(f, o)
+		p.load = o.Access&isa.Read != 0 && o.Size > 0 && o.Size <= 8 && !f.late && !f.loads && !readsItself(f, o)
 		if p.write {
 			p.intent = step.IntentModify
 		}

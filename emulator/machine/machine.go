@@ -72,6 +72,9 @@ type Config struct {
 	// Control answers reads of control registers; XCR those of XCR0.
 	Control func(n uint8) (value uint64, ok bool)
 	XCR     func(n uint32) (value uint64, ok bool)
+	// GDT is the global descriptor table; without it, no descriptor is within
+	// its limit. It is no part of the memory.
+	GDT []uint64
 	// Without are hooks that are not offered although the machine has them.
 	Without step.Hooks
 }
@@ -105,6 +108,9 @@ type Machine struct {
 	windows []window
 	dirty   []*page // pages that were written since Load
 	code    placed
+
+	// gdt is what the case has made of cfg.GDT (accessed bits).
+	gdt []uint64
 
 	cfg Config
 }
@@ -163,7 +169,7 @@ type cacheEntry struct {
 // New returns a machine, or an error that tells which pages or windows
 // overlap, are not aligned or lie outside.
 func New(cfg Config) (*Machine, error) {
-	m := &Machine{cfg: cfg, am: cfg.AlignmentMask, noPaging: cfg.NoPaging}
+	m := &Machine{cfg: cfg, am: cfg.AlignmentMask, noPaging: cfg.NoPaging, gdt: slices.Clone(cfg.GDT)}
 	bits := cfg.VirtualBits
 	if bits == 0 {
 		bits = 48
@@ -278,6 +284,7 @@ func (m *Machine) Load(state *x86.State, fsBase, gsBase uint64, memory, code []b
 	}
 	m.code.address, m.code.n = at, copy(m.code.bytes[:], code)
 	m.place(m.code.bytes[:m.code.n])
+	copy(m.gdt, m.cfg.GDT)
 	m.state = state
 	m.segments[x86.FS].Base = fsBase
 	m.segments[x86.GS].Base = gsBase

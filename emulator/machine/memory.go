@@ -203,6 +203,13 @@ func (m *Machine) touch(p *page, lo, hi int) {
 
 // Read implements step.Bus.
 func (m *Machine) Read(a step.Access, ev *x86.Event) (uint64, step.Outcome) {
+	if a.Segment == x86.GDTR && m.gdt != nil {
+		p, out := m.descriptor(&a, ev)
+		if out != step.Okay {
+			return 0, out
+		}
+		return *p, out
+	}
 	var t target
 	if out := m.translate(&a, &t, ev); out != step.Okay {
 		return 0, out
@@ -365,6 +372,16 @@ func (m *Machine) WriteBytes(a step.Access, data []byte, ev *x86.Event) step.Out
 // CompareExchange implements step.Bus. The machine has one CPU, so that
 // nothing can come between the read and the write.
 func (m *Machine) CompareExchange(a step.Access, old, new [2]uint64, ev *x86.Event) step.Outcome {
+	if a.Segment == x86.GDTR && m.gdt != nil {
+		p, out := m.descriptor(&a, ev)
+		if out == step.Okay && *p != old[0] {
+			return step.CmpxchgFailed
+		}
+		if out == step.Okay {
+			*p = new[0]
+		}
+		return out
+	}
 	var t target
 	if out := m.translate(&a, &t, ev); out != step.Okay {
 		return out

@@ -83,3 +83,13 @@ func (m *Machine) descriptorTable(a *step.Access) (uint64, bool) {
 	}
 	return s.Base + a.Offset, true
 }
+
+// descriptor returns the entry of the GDT that an access of eight bytes means;
+// an exception without an event is one beyond the limit.
+func (m *Machine) descriptor(a *step.Access, ev *x86.Event) (*uint64, step.Outcome) {
+	if i := a.Offset / 8; a.Offset%8 == 0 && a.Size == 8 && i < uint64(len(m.gdt)) {
+		return &m.gdt[i], step.Okay
+	}
+	*ev = x86.Event{}
+	return nil, step.Exception
+}

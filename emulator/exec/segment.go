@@ -1,0 +1,164 @@
+package exec
+
+import (
+	"github.com/seed-4e121ece/ringfence/emulator/step"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+)
+
+// Loading of ES, SS, DS, FS and GS (SDM vol. 2, MOV; vol. 3, 5.6 and 5.7).
+
+// movToSegment is MOV to a segment register. ModRM.reg names it, without REX.
+func movToSegment(c *Context) {
+	c.loadSegment(x86.Segment(c.inst.Reg&7), uint16(c.in[1]))
+}
+
+// popSegment pops a selector: sixteen bits of a slot of the operand size.
+func popSegment(c *Context) {
+	sp := c.stackPointer()
+	v := c.load(x86.SS, sp, 2, step.IntentRead)
+	c.setStackPointer(sp + uint64(c.inst.OpSize))
+	if c.outcome == step.Okay {
+		c.loadSegment(x86.Segment(c.plan.ops[0].reg), uint16(v))
+	}
+}
+
+// loadFar is LES, LSS, LDS, LFS and LGS: an offset, then a selector behind it.
+func loadFar(c *Context) {
+	size := c.inst.OpSize
+	off := c.load(c.segment, c.offset, size, step.IntentRead)
+	if c.outcome != step.Okay {
+		return
+	}
+	sel := c.load(c.segment, (c.offset+uint64(size))&masks[c.inst.AddrSize&15], 2, step.IntentRead)
+	if c.outcome != step.Okay {
+		return
+	}
+	c.loadSegment(c.plan.segment, uint16(sel))
+	c.setReg(c.inst.Reg, size, off)
+}
+
+// loadSegment checks a selector and its descriptor and stages the load.
+func (c *Context) loadSegment(seg x86.Segment, selector uint16) {
+	if !c.need(step.HookReadSegment | step.HookWriteSegment) {
+		return
+	}
+	var r x86.SegmentRegister
+	switch {
+	case c.State.Mode == x86.Real || c.State.Mode == x86.VM86:
+		r = c.readSegment(seg)
+		r.Base = uint64(selector) << 4
+	case selector&^3 == 0:
+		r = c.nullSegment(seg, selector)
+	default:
+		r = c.descriptor(seg, selector)
+	}
+	if c.outcome != step.Okay {
+		return
+	}
+	r.Selector = selector
+	if seg == x86.SS {
+		c.retire |= step.RetireMovSS
+	}
+	if op := c.newOp(step.OpWriteSegment); op != nil {
+		op.Index = uint32(seg)
+		op.Segment = r
+	}
+}
+
+func (c *Context) readSegment(seg x86.Segment) x86.SegmentRegister {
+	r, out := c.Bus.ReadSegment(seg, &c.Fx.Event)
+	if out != step.Okay {
+		c.stop(out)
+	}
+	return r
+}
+
+// nullSegment is what a null selector loads: a segment that cannot be used,
+// which in 64-bit mode is no hindrance. SS takes one only there, below CPL 3,
+// with RPL equal to CPL. AMD's CPUs keep the base, Intel's clear it.
+func (c *Context) nullSegment(seg x86.Segment, selector uint16) (r x86.SegmentRegister) {
+	if seg == x86.SS && (c.State.Mode != x86.Long64 || c.State.CPL == 3 || uint8(selector&3) != c.State.CPL) {
+		c.raise(x86.FaultCode(x86.VectorGP, 0))
+		return r
+	}
+	if c.amd() {
+		r = c.readSegment(seg)
+	}
+	r.Attributes |= x86.AttrUnusable
+	return r
+}
+
+// descriptor reads the descriptor that a selector names, checks that the
+// segment may be loaded, and marks it accessed.
+func (c *Context) descriptor(seg x86.Segment, selector uint16) (r x86.SegmentRegister) {
+	code := uint32(selector &^ 3)
+	a := step.Access{Offset: uint64(selector &^ 7), Size: 8, Segment: x86.GDTR, Intent: step.IntentSystem}
+	if selector&4 != 0 {
+		a.Segment = x86.LDTR
+		if ldt := c.readSegment(x86.LDTR); c.outcome != step.Okay {
+			return r
+		} else if ldt.Attributes&x86.AttrUnusable != 0 || ldt.Selector&^3 == 0 {
+			c.raise(x86.FaultCode(x86.VectorGP, code))
+			return r
+		}
+	}
+	c.log(a)
+	raw, out := c.Bus.Read(a, &c.Fx.Event)
+	switch {
+	case out == step.Exception && c.Fx.Event.Type == x86.EventNone:
+		c.raise(x86.FaultCode(x86.VectorGP, code))
+		return r
+	case out != step.Okay:
+		c.stop(out)
+		return r
+	}
+	r = unpack(raw)
+	if vector := c.checkDescriptor(seg, selector, r.Attributes); vector != 0 {
+		c.raise(x86.FaultCode(vector, code))
+		return r
+	}
+	if r.Attributes&x86.AttrAccessed == 0 {
+		r.Attributes |= x86.AttrAccessed
+		c.stageCompareExchange(a, [2]uint64{raw}, [2]uint64{raw | x86.AttrAccessed<<40})
+	}
+	return r
+}
+
+// checkDescriptor returns the vector that a load of seg raises, 0 for none.
+func (c *Context) checkDescriptor(seg x86.Segment, selector uint16, attr uint32) uint8 {
+	rpl, dpl := uint8(selector&3), uint8(attr>>x86.AttrDPLShift&3)
+	code, writable := attr&x86.AttrCode != 0, attr&x86.AttrWritable != 0
+	absent := attr&x86.AttrPresent == 0
+	switch {
+	case attr&x86.AttrS == 0:
+		return x86.VectorGP
+	case seg == x86.SS:
+		if rpl != c.State.CPL || dpl != c.State.CPL || code || !writable {
+			return x86.VectorGP
+		}
+		if absent {
+			return x86.VectorSS
+		}
+		return 0
+	case code && !writable: // code that cannot be read
+		return x86.VectorGP
+	case !(code && attr&x86.AttrExpand != 0) && (rpl > dpl || c.State.CPL > dpl):
+		return x86.VectorGP
+	case absent:
+		return x86.VectorNP
+	}
+	return 0
+}
+
+// unpack takes a segment descriptor apart (SDM vol. 3, 3.4.5).
+func unpack(raw uint64) x86.SegmentRegister {
+	r := x86.SegmentRegister{
+		Base:       raw>>16&0xffffff | raw>>56<<24,
+		Limit:      uint32(raw&0xffff | raw>>32&0xf0000),
+		Attributes: uint32(raw >> 40 & 0xf0ff),
+	}
+	if r.Attributes&x86.AttrG != 0 {
+		r.Limit = r.Limit<<12 | 0xfff
+	}
+	return r
+}
