@@ -152,7 +152,7 @@ func (e *Executor) newBed(l *oracle.Layout) (*bed, error) {
 	if err := l.Validate(); err != nil {
 		return nil, fmt.Errorf("layout: %w", err)
 	}
-	cfg := machine.Config{VirtualBits: e.profile.VirtualBits, AlignmentMask: true, Control: controls(e.profile)}
+	cfg := machine.Config{VirtualBits: e.profile.VirtualBits, AlignmentMask: true, Control: controls(e.profile), GDT: descriptors[:]}
 	bytes := 0
 	for _, p := range l.Pages {
 		prot := machine.User
@@ -173,6 +173,21 @@ func (e *Executor) newBed(l *oracle.Layout) (*bed, error) {
 		return nil, err
 	}
 	return &bed{layout: l, machine: m, stepper: e.make(m.Hooks()), maxIterations: 2 * bytes}, nil
+}
+
+// descriptors is the global descriptor table as user code finds it under Linux
+// (arch/x86/include/asm/segment.h): kernel code and data, the three user
+// segments, the task state segment, empty slots for thread-local storage, and
+// the one whose limit is the number of the CPU. All are marked accessed.
+var descriptors = [16]uint64{
+	1:  0x00cf9b000000ffff,
+	2:  0x00af9b000000ffff,
+	3:  0x00cf93000000ffff,
+	4:  0x00cffb000000ffff,
+	5:  0x00cff3000000ffff,
+	6:  0x00affb000000ffff,
+	8:  0x00008b0000002087,
+	15: 0x0040f50000000000,
 }
 
 // controls answers reads of the control registers as user code finds them: PE,
