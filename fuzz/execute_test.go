@@ -1,0 +1,64 @@
+package fuzz
+
+import (
+	"testing"
+
+	"github.com/seed-4e121ece/ringfence/fuzz/diff"
+	"github.com/seed-4e121ece/ringfence/fuzz/gen"
+	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
+	"github.com/seed-4e121ece/ringfence/oracle"
+)
+
+// reduceRuns bounds the runs by which a finding is made small: an input that
+// takes ten seconds kills the worker.
+const reduceRuns = 3000
+
+// FuzzExecute runs the input's instruction in many states on the model and on
+// the CPU. The input is that of gen.Generator.FromBytes.
+func FuzzExecute(f *testing.F) {
+	addSeeds(f, gen.BytesHeader, 61)
+	b := setUp(f, true)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for i := range b.cases {
+			b.gen.FromBytes(data, i, &b.cases[i])
+		}
+		b.compare(t, b.cases)
+	})
+}
+
+// compare runs the cases on both engines and reports the first difference of
+// each kind.
+func (b *bench) compare(t *testing.T, cases []oracle.Case) {
+	t.Helper()
+	found := map[diff.Key]oracle.Case{}
+	b.differ.Found = func(f *diff.Found) {
+		k := diff.KeyOf(f)
+		if _, ok := found[k]; !ok {
+			c := *f.Case
+			c.Memory = append([]byte(nil), c.Memory...)
+			found[k] = c
+		}
+	}
+	if err := b.differ.Run(cases); err != nil {
+		t.Fatal(err)
+	}
+	for k, c := range found {
+		f, ok := b.differ.Reduce(&c, k, reduceRuns)
+		if !ok {
+			t.Errorf("% x: differed among others and does not alone", c.CodeBytes())
+			continue
+		}
+		d := oracle.NewDivergence(b.differ.Subject.Name(), b.referenceName(), f.Case, f.Inst, &f.Diff, f.Subject, f.Reference)
+		d.CPU = hostcpu.Brand()
+		b.report(t, d)
+	}
+}
+
+func (b *bench) referenceName() string {
+	if b.differ.Reference == nil {
+		return "none"
+	}
+	return b.differ.Reference.Name()
+}
