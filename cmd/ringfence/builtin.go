@@ -20,9 +20,10 @@ import (
 // registry is the engines that the command line knows, by name.
 var registry = []engine{
 	{
-		name:  model.Name,
-		about: "the Go model of the emulator, on the profile of this CPU",
-		executor: func() (oracle.Executor, error) {
+		name:     model.Name,
+		about:    "the Go model of the emulator, on the profile of this CPU",
+		executor: func() (oracle.Executor, error) { return model.New(hostcpu.Profile()), nil },
+		detailed: func() (oracle.Executor, error) {
 			return model.New(hostcpu.Profile(), model.WithAccesses()), nil
 		},
 		decoder: func() (decoder, error) {

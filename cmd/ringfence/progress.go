@@ -67,13 +67,17 @@ func (p *progress) set(format string, args ...any) {
 	p.mu.Unlock()
 }
 
-// report is set for a long run: where there is no terminal it prints a line
-// from time to time, so that a log shows life.
+// report is set for a long run that reports once a second: it draws at once, and
+// where there is no terminal it prints a line from time to time, so that a log
+// shows life.
 func (p *progress) report(format string, args ...any) {
 	p.set(format, args...)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.terminal && time.Since(p.printed) >= quietEvery {
+	switch {
+	case p.terminal:
+		p.draw()
+	case time.Since(p.printed) >= quietEvery:
 		p.printed = time.Now()
 		fmt.Fprintln(p.w, p.text)
 	}

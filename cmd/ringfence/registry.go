@@ -18,6 +18,9 @@ type engine struct {
 	// errors tell why this machine does not offer it.
 	executor func() (oracle.Executor, error)
 	decoder  func() (decoder, error)
+	// detailed is executor with everything that the engine can tell of a run,
+	// which a campaign has no use for; nil if that is no more.
+	detailed func() (oracle.Executor, error)
 	// quirks are the known faults of the decoder; nil if there are none.
 	quirks func() []oracle.Quirk
 	// inspect tells more for `engines`; nil if there is nothing to tell.
@@ -69,7 +72,8 @@ func openDecoders(list string) ([]decoder, error) {
 	return out, nil
 }
 
-// openExecutor makes the executor of that name. The caller closes it.
+// openExecutor makes the executor of that name, detailed if it can be. The
+// caller closes it.
 func openExecutor(name string) (oracle.Executor, error) {
 	e, err := lookup(name)
 	if err != nil {
@@ -78,7 +82,11 @@ func openExecutor(name string) (oracle.Executor, error) {
 	if e.executor == nil {
 		return nil, badInput("engine %q does not execute; %s", name, capable("executors", func(e *engine) bool { return e.executor != nil }))
 	}
-	x, err := e.executor()
+	open := e.executor
+	if e.detailed != nil {
+		open = e.detailed
+	}
+	x, err := open()
 	if err != nil {
 		return nil, badInput("engine %q: not available here: %v", name, err)
 	}
