@@ -193,7 +193,7 @@ func (k *Comparer) compareState(c *Case, subject, reference *Result, unknown Fie
 			f |= k.known(FieldGPR, unknown)
 		}
 	}
-	if s.Selector != r.Selector {
+	if s.Selector != r.Selector && !k.nullSelectors(&s.Selector, &r.Selector) {
 		f |= k.known(FieldSelectors, unknown)
 	}
 	if subject.FSBase != reference.FSBase || subject.GSBase != reference.GSBase {
@@ -212,6 +212,18 @@ func (k *Comparer) compareState(c *Case, subject, reference *Result, unknown Fie
 		f |= k.known(FieldAccesses, unknown)
 	}
 	return f
+}
+
+// nullSelectors says whether selectors differ in nothing but which null
+// selector it is.
+func (k *Comparer) nullSelectors(s, r *[x86.NumSegment]uint16) bool {
+	for i := range s {
+		if s[i] != r[i] && (s[i] > 3 || r[i] > 3) {
+			return false
+		}
+	}
+	k.hit(RuleNullSelector, true)
+	return true
 }
 
 // maskFlags takes from the flags that differ those that a rule masks.

@@ -61,7 +61,7 @@ func TestCompareFields(t *testing.T) {
 		{"rip", func(p *pair) { p.r.State.RIP++ }, FieldRIP},
 		{"defined flag", func(p *pair) { p.r.State.RFLAGS ^= uint64(x86.AF) }, FieldFlags},
 		{"flag that nothing touches", func(p *pair) { p.r.State.RFLAGS ^= uint64(x86.DF) }, FieldFlags},
-		{"selector", func(p *pair) { p.r.State.Selector[x86.FS] = 3 }, FieldSelectors},
+		{"selector", func(p *pair) { p.r.State.Selector[x86.FS] = 0x2b }, FieldSelectors},
 		{"base", func(p *pair) { p.r.GSBase = 3 }, FieldBases},
 		{"memory", func(p *pair) { p.r.Memory[0]++ }, FieldMemory},
 		{"stray word", func(p *pair) { p.r.NumStray = 1; p.r.Stray[0] = StrayWord{DataBase + 0x100, 1} }, FieldStray},
@@ -366,6 +366,21 @@ func TestGate(t *testing.T) {
 	p.r.Event.ErrorCode -= 8
 	p.c.State.CPL = 0
 	assert.Equal(t, FieldEvent, k.Compare(&p.c, &p.in, &p.s, &p.r).Fields, "at CPL 0 every gate is open")
+}
+
+// TestNullSelectors: which null selector it is does not count; whether it is
+// one does.
+func TestNullSelectors(t *testing.T) {
+	for _, r := range []struct {
+		subject, reference uint16
+		same               bool
+	}{{3, 0, true}, {1, 2, true}, {3, 4, false}, {0x2b, 0, false}, {0, 0x2b, false}} {
+		var k Comparer
+		var a, b [x86.NumSegment]uint16
+		a[x86.FS], b[x86.FS] = r.subject, r.reference
+		assert.Equal(t, r.same, k.nullSelectors(&a, &b), "%#x and %#x", r.subject, r.reference)
+		assert.Equal(t, r.same, k.Counts[RuleNullSelector].Masked == 1)
+	}
 }
 
 func TestDivergence(t *testing.T) {

@@ -19,6 +19,7 @@ const (
 	RuleResultSize16
 	RuleTrapRIP
 	RuleGate
+	RuleNullSelector
 	RuleUnknown
 	RuleUncovered
 	RuleUnimplemented
@@ -71,6 +72,9 @@ var rules = [NumRules]Rule{
 	},
 	RuleGate: {
 		Name: "software-interrupt-gate", Reason: "INT n through a gate that user code may not use is delivered as #GP(8n+2); the emulator reports INT n and leaves delivery to its caller", Source: "SDM vol. 3, 6.12.1.2",
+	},
+	RuleNullSelector: {
+		Name: "null-selector", Reason: "the null selectors 1 to 3 become 0 on the way through the kernel that reports them", Source: "SDM vol. 2, IRET (returns to an outer level)",
 	},
 	RuleUnknown: {
 		Name: "unknown", Reason: "one of the engines cannot see the field", Source: "Result.Unknown",
