@@ -369,8 +369,10 @@ func (in *Inst) registersValid(h *hot) bool {
 	switch {
 	case h.flags&hotNoVVVV != 0 && in.VVVV != 0:
 		return false
-	case h.flags&hotVSIB != 0 && !in.HasSIB:
-		return false
+	case h.flags&hotVSIB != 0:
+		// A gather's destination, index and mask must differ (SDM vol. 2,
+		// VGATHERDPS).
+		return in.HasSIB && in.Reg != in.Index && in.Reg != in.VVVV && in.Index != in.VVVV
 	case h.flags&hotControl != 0:
 		return in.Reg <= 8
 	case h.flags&hotDebug != 0:

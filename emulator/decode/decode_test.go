@@ -439,3 +439,33 @@ func TestAddressAndTarget(t *testing.T) {
 		t.Error("JMP RAX has a displacement")
 	}
 }
+
+func TestUncovered(t *testing.T) {
+	p := allFeatures(isa.Intel)
+	tests := []struct{ code, group string }{
+		{"62f1fd486f00", "EVEX"},
+		{"6662f1fd486f00", ""},
+		{"8fe97800c0", "XOP"},
+		{"8fe000", ""},
+		{"0f0f00b4", "3DNow!"},
+		{"0f0e", "3DNow!"},
+		{"0f04", ""},
+		{"660f01cc", "TDX"},
+		{"0f01cc", ""},
+		{"c4e27849c0", "AMX"},
+		{"c4e6780000", "VEX map 4 and more"},
+		{"c4e2fbe0c0", ""},
+		{"f30f38dc00", "Key Locker"},
+		{"66c4e27849c0", ""},
+	}
+	for _, tt := range tests {
+		var in decode.Inst
+		code := append(unhex(t, tt.code), make([]byte, 8)...)
+		if r := decode.Decode(&in, code, x86.Long64, p); r != decode.Undefined {
+			t.Errorf("%s: %v, want undefined", tt.code, r)
+		}
+		if got := in.Uncovered(code); got != tt.group {
+			t.Errorf("%s: group %q, want %q", tt.code, got, tt.group)
+		}
+	}
+}

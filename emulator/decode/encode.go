@@ -160,8 +160,12 @@ func (e *encoder) sizes(p *isa.Pattern) bool {
 			e.addrSize = other
 		}
 	}
-	if p.AddrSize != 0 && p.AddrSize != e.addrSize {
-		if p.AddrSize != other {
+	want := p.AddrSize
+	if e.row.Attr&isa.AttrVSIB != 0 && e.addrSize == 2 {
+		want = 4 // 16-bit addresses have no SIB
+	}
+	if want != 0 && want != e.addrSize {
+		if want != other {
 			return false
 		}
 		e.out = append(e.out, 0x67)
@@ -301,13 +305,27 @@ func (e *encoder) vex() {
 	e.opcode()
 }
 
+// gatherIndex is the SIB byte with an index that is neither the destination
+// nor the mask.
+func (e *encoder) gatherIndex() uint8 {
+	index := e.f.SIB >> 3 & 7
+	for index == e.reg&7 || index == e.vvvv()&7 {
+		index = (index + 1) & 7
+	}
+	return e.f.SIB&^(7<<3) | index<<3
+}
+
 // vvvv is the field's register, 0 (which is encoded as 1111b) if the row does
 // not use it.
 func (e *encoder) vvvv() uint8 {
 	for i := range e.row.Operands[:e.row.NumOperands] {
-		if e.row.Operands[i].Kind == isa.KindVVVV {
-			return e.f.VVVV & 15
+		if e.row.Operands[i].Kind != isa.KindVVVV {
+			continue
 		}
+		if v := e.f.VVVV & 15; e.row.Attr&isa.AttrVSIB == 0 || v&7 != e.reg&7 {
+			return v
+		}
+		return e.f.VVVV&15 ^ 1
 	}
 	return 0
 }
@@ -339,6 +357,7 @@ func (e *encoder) modRM() {
 	mod, rm := e.mod, e.rm&7
 	if e.row.Attr&isa.AttrVSIB != 0 && mod != 3 {
 		rm = 4
+		e.f.SIB = e.gatherIndex()
 	}
 	e.out = append(e.out, mod<<6|e.reg&7<<3|rm)
 	if mod == 3 || entries[int(e.row.Map)<<8|int(e.row.Opcode)].flags&entryRegister != 0 {

@@ -15,7 +15,7 @@ func (c *cursor) vex(in *Inst, op byte) (int, Reason) {
 	}
 	// A prefix that VEX encodes itself must not stand before it (SDM vol. 2,
 	// 2.3.2 to 2.3.5).
-	forbidden := in.Prefix&(PrefixOpSize|PrefixRep|PrefixRepne|PrefixLock) != 0 || in.REX != 0
+	forbidden := in.prefixForbidsVEX()
 	if op == 0x62 {
 		return 0, Undefined
 	}
@@ -38,6 +38,7 @@ func (c *cursor) vex(in *Inst, op byte) (int, Reason) {
 	if forbidden || m < 1 || m > 3 {
 		return 0, Undefined
 	}
+	in.Map, in.Opcode = isa.MapVEX1+isa.Map(m)-1, opcode
 	in.VVVV = ^last >> 3 & 15
 	if c.info.long == 0 {
 		// W is ignored by what operates on general registers, and B by all;

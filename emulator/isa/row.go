@@ -176,6 +176,8 @@ const (
 	AttrVector
 	// AttrVSIB: the index register of the memory operand is a vector.
 	AttrVSIB
+	// AttrCPL0Undefined: #UD above CPL 0 (CLAC, STAC).
+	AttrCPL0Undefined
 )
 
 // Partial says which effects may stand after a fault (rule 5).

@@ -144,7 +144,7 @@ var attributes = map[string]string{
 	"default64": "AttrDefault64", "force64": "AttrForce64", "branch": "AttrBranch", "conditional": "AttrConditional",
 	"far": "AttrFar", "cpl0": "AttrCPL0", "iopl": "AttrIOPL", "nop": "AttrNop", "system": "AttrSystem",
 	"x87": "AttrX87", "vector": "AttrVector", "undefined-result": "AttrUndefinedResult",
-	"vsib": "AttrVSIB",
+	"vsib": "AttrVSIB", "cpl0-ud": "AttrCPL0Undefined",
 }
 
 // selectors are the words of the attribute column that say what the opcode

@@ -60,7 +60,7 @@ var (
 	immToken   = regexp.MustCompile(`^(imm|rel|moffs)(8|16|32|64)$`)
 	vecToken   = regexp.MustCompile(`^(mm|xmm|ymm|zmm)[0-9]?(?:/m(8|16|32|64|128|256|512))?$`)
 	bcstToken  = regexp.MustCompile(`^(xmm|ymm|zmm)[0-9]?/m(128|256|512)/m(16|32|64)bcst$`)
-	vsibToken  = regexp.MustCompile(`^vm(32|64)([xyz])$`)
+	vsibToken  = regexp.MustCompile(`^vm(?:32|64)[xyz]/m(32|64)$`)
 	maskToken  = regexp.MustCompile(`^k[0-9]?(?:/m(8|16|32|64))?$`)
 )
 
