@@ -129,6 +129,8 @@ func (q *Quirk) matches(l *Lexed) bool {
 type QuirkSet struct {
 	Rows   []Quirk
 	Counts []uint64
+	// lexed is kept here because the rows' functions are handed its address.
+	lexed Lexed
 }
 
 // NewQuirkSet returns a set with zero counts. rows is not copied and must not
@@ -144,12 +146,12 @@ func (s *QuirkSet) ExplainDecoded(code []byte, mode x86.Mode, diff DecodedField,
 	if diff == 0 {
 		return 0, nil
 	}
-	var l Lexed
+	l := &s.lexed
 	l.Lex(code, mode)
 	var by *Quirk
 	for i := range s.Rows {
 		q := &s.Rows[i]
-		if q.Decoded&diff == 0 || !q.matches(&l) || q.Wrong != nil && !q.Wrong(&l, right, wrong) {
+		if q.Decoded&diff == 0 || !q.matches(l) || q.Wrong != nil && !q.Wrong(l, right, wrong) {
 			continue
 		}
 		s.Counts[i]++

@@ -2,6 +2,7 @@ package model
 
 import (
 	"encoding/hex"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -221,4 +222,87 @@ func BenchmarkRun(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/case")
 		})
 	}
+}
+
+// TestRandomBytes: whatever the bytes, the emulator on the machine keeps its
+// promises and neither panics nor runs away, and a second run says the same.
+func TestRandomBytes(t *testing.T) {
+	e := New(profile)
+	r := rand.New(rand.NewPCG(3, 4))
+	const n = 64
+	cases, results, again := make([]oracle.Case, n), make([]oracle.Result, n), make([]oracle.Result, n)
+	for i := range cases {
+		cases[i] = newCase(t, "", nil)
+		results[i], again[i] = newResult(), newResult()
+	}
+	near := [...]uint64{oracle.DataBase, oracle.DataBase + oracle.PageSize, oracle.StackBase + oracle.PageSize, oracle.ReadOnlyBase, oracle.CodeBase, 0}
+	retired := 0
+	for range 300 {
+		for i := range cases {
+			c := &cases[i]
+			for j := range c.Code[:15] {
+				c.Code[j] = byte(r.Uint32())
+			}
+			c.CodeLen = 15
+			for j := range c.State.GPR {
+				c.State.GPR[j] = near[r.IntN(len(near))] + r.Uint64N(64) - 16
+			}
+			c.State.RFLAGS = 0x202 | r.Uint64()&uint64(x86.FlagsUser)
+			c.Memory[r.IntN(len(c.Memory))] = byte(r.Uint32())
+		}
+		require.NoError(t, e.Run(cases, results))
+		require.NoError(t, e.Run(cases, again))
+		for i := range results {
+			require.Empty(t, results[i].Promise, "% x", cases[i].CodeBytes())
+			require.Equal(t, oracle.Ended, results[i].Ending, "% x: %s", cases[i].CodeBytes(), results[i].Note)
+			require.Equal(t, results[i], again[i], "% x", cases[i].CodeBytes())
+			retired += results[i].Steps
+		}
+	}
+	assert.Greater(t, retired, 300*n/10, "too few retire for the test to mean something")
+}
+
+func TestDecoder(t *testing.T) {
+	gpr := func(n, size uint8) oracle.Operand {
+		return oracle.Operand{Kind: oracle.OperandRegister, Class: x86.ClassGPR, Register: n, Size: size}
+	}
+	mem := func(size uint8, base, index, scale uint8, disp int64) oracle.Operand {
+		return oracle.Operand{Kind: oracle.OperandMemory, Size: size, AddrSize: 8, Segment: x86.DS, Base: base, Index: index, Scale: scale, Value: disp}
+	}
+	imm := func(size uint8, v int64) oracle.Operand {
+		return oracle.Operand{Kind: oracle.OperandImmediate, Size: size, Value: v}
+	}
+	rows := []struct {
+		code, mnemonic string
+		operands       []oracle.Operand
+	}{
+		{"4801d8", "ADD", []oracle.Operand{gpr(x86.RAX, 8), gpr(x86.RBX, 8)}},
+		{"00e0", "ADD", []oracle.Operand{gpr(x86.RAX, 1), {Kind: oracle.OperandRegister, Class: x86.ClassHigh, Register: 4, Size: 1}}},
+		{"4881c0ffffffff", "ADD", []oracle.Operand{gpr(x86.RAX, 8), imm(8, -1)}},
+		{"83c0ff", "ADD", []oracle.Operand{gpr(x86.RAX, 4), imm(4, 0xffffffff)}},
+		{"488b84c8f0ffffff", "MOV", []oracle.Operand{gpr(x86.RAX, 8), mem(8, x86.RAX, x86.RCX, 8, -16)}},
+		{"8b0510000000", "MOV", []oracle.Operand{gpr(x86.RAX, 4), mem(4, x86.RegRIP, x86.RegNone, 1, 16)}},
+		{"ebfe", "JMP", []oracle.Operand{{Kind: oracle.OperandRelative, Value: -2}}},
+		{"d1e0", "SHL", []oracle.Operand{gpr(x86.RAX, 4), imm(1, 1)}},
+	}
+	d := NewDecoder(profile)
+	for _, row := range rows {
+		b, err := hex.DecodeString(row.code)
+		require.NoError(t, err)
+		var got oracle.Decoded
+		d.Decode(b, x86.Long64, &got)
+		assert.True(t, got.Valid && got.Covered, row.code)
+		assert.Equal(t, row.mnemonic, got.Mnemonic, row.code)
+		assert.Equal(t, int(got.Length), len(b), row.code)
+		assert.Equal(t, row.operands, got.Operands[:got.NumOperands], row.code)
+	}
+	var got oracle.Decoded
+	d.Decode([]byte{0x0f}, x86.Long64, &got)
+	assert.False(t, got.Valid)
+	assert.Equal(t, "truncated", got.Reason)
+	d.Decode([]byte{0x8f, 0xe8, 0x78, 0xc0, 0xc0, 1}, x86.Long64, &got)
+	assert.False(t, got.Covered)
+	assert.Equal(t, "XOP", got.Group)
+	code := []byte{0x48, 0x01, 0xd8}
+	assert.Zero(t, testing.AllocsPerRun(100, func() { d.Decode(code, x86.Long64, &got) }))
 }
