@@ -150,8 +150,23 @@ func immediateSize(in *x86asm.Inst, op *opInfo, d *oracle.Decoded, i uint8) uint
 	switch {
 	case op.immediate != 0:
 		return op.immediate
-	case i > 0 && d.Operands[0].Size != 0:
+	case i == 0:
+	case vectorOperand(d):
+		// Every vector instruction's immediate is one byte.
+		return 1
+	case d.Operands[0].Size != 0:
 		return d.Operands[0].Size
 	}
 	return uint8(in.DataSize / 8)
+}
+
+// vectorOperand says whether an operand is a vector, MMX or mask register.
+func vectorOperand(d *oracle.Decoded) bool {
+	for i := range d.NumOperands {
+		switch d.Operands[i].Class {
+		case x86.ClassVector, x86.ClassMMX, x86.ClassMask:
+			return true
+		}
+	}
+	return false
 }

@@ -53,6 +53,9 @@ func opTable() []opInfo {
 	for op, size := range memorySizes {
 		t[op].memory = size
 	}
+	for op := range gathers {
+		t[op].shape = element
+	}
 	for op, f := range adjustments {
 		t[op].adjust = f
 	}
@@ -69,6 +72,13 @@ var synonyms = map[x86asm.Op]string{
 	x86asm.LJMP:  "JMP",
 	x86asm.LRET:  "RETF",
 	x86asm.ICEBP: "INT1",
+	// x86asm tells the vector instructions of two names apart in the name.
+	x86asm.MOVSD_XMM: "MOVSD",
+	x86asm.CMPSD_XMM: "CMPSD",
+	// The manual has one name whatever VEX.W.
+	x86asm.VPCMPESTRI64: "VPCMPESTRI",
+	x86asm.VPCMPESTRM64: "VPCMPESTRM",
+	x86asm.VPCMPISTRI64: "VPCMPISTRI",
 }
 
 // byteImmediate are the instructions whose immediate is one byte whatever the
@@ -146,11 +156,37 @@ func farPointer(in *x86asm.Inst, d *oracle.Decoded) {
 	}
 }
 
+// environment gives the size of the x87 environment, which the operand size
+// decides (SDM vol. 1, 8.1.10).
+func environment(in *x86asm.Inst, d *oracle.Decoded) {
+	d.Operands[0].Size = 28
+	if in.DataSize == 16 {
+		d.Operands[0].Size = 14
+	}
+}
+
+// gathers are the VEX gathers with the width in bytes of an element, which is
+// what each access reads; x86asm gives the sum.
+var gathers = map[x86asm.Op]uint8{
+	x86asm.VPGATHERDD: 4, x86asm.VPGATHERQD: 4, x86asm.VGATHERDPS: 4, x86asm.VGATHERQPS: 4,
+	x86asm.VPGATHERDQ: 8, x86asm.VPGATHERQQ: 8, x86asm.VGATHERDPD: 8, x86asm.VGATHERQPD: 8,
+}
+
+// element gives a gather's memory operand its width.
+func element(in *x86asm.Inst, d *oracle.Decoded) {
+	for i := range d.NumOperands {
+		if o := &d.Operands[i]; o.Kind == oracle.OperandMemory {
+			o.Size = gathers[in.Op]
+		}
+	}
+}
+
 // memorySizes are the instructions whose memory operand x86asm gives no size,
 // with the one that the manual's syntax has in 64-bit mode (m8, m16&64).
 var memorySizes = map[x86asm.Op]uint8{
 	x86asm.PREFETCHNTA: 1, x86asm.PREFETCHT0: 1, x86asm.PREFETCHT1: 1, x86asm.PREFETCHT2: 1, x86asm.PREFETCHW: 1,
 	x86asm.CLFLUSH: 1, x86asm.INVLPG: 1,
+	x86asm.FLD: 10, x86asm.FSTP: 10, x86asm.FBLD: 10, x86asm.FBSTP: 10,
 	x86asm.SGDT: 10, x86asm.SIDT: 10, x86asm.LGDT: 10, x86asm.LIDT: 10,
 }
 
@@ -173,12 +209,14 @@ var shapes = map[x86asm.Op]func(in *x86asm.Inst, d *oracle.Decoded){
 	},
 	// A selector is 16 bits wide; x86asm names the source register by the
 	// operand size.
-	x86asm.LAR:   selectorSource,
-	x86asm.LSL:   selectorSource,
-	x86asm.LFS:   farPointer,
-	x86asm.LGS:   farPointer,
-	x86asm.LSS:   farPointer,
-	x86asm.LCALL: farPointer,
-	x86asm.LJMP:  farPointer,
-	x86asm.ENTER: func(_ *x86asm.Inst, d *oracle.Decoded) { d.Operands[0].Size, d.Operands[1].Size = 2, 1 },
+	x86asm.LAR:     selectorSource,
+	x86asm.LSL:     selectorSource,
+	x86asm.FLDENV:  environment,
+	x86asm.FNSTENV: environment,
+	x86asm.LFS:     farPointer,
+	x86asm.LGS:     farPointer,
+	x86asm.LSS:     farPointer,
+	x86asm.LCALL:   farPointer,
+	x86asm.LJMP:    farPointer,
+	x86asm.ENTER:   func(_ *x86asm.Inst, d *oracle.Decoded) { d.Operands[0].Size, d.Operands[1].Size = 2, 1 },
 }

@@ -3,6 +3,8 @@ package x86asm
 import (
 	"slices"
 
+	"golang.org/x/arch/x86/x86asm"
+
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
@@ -11,13 +13,44 @@ import (
 // are the package's and must not be changed.
 func Quirks() []oracle.Quirk { return allQuirks }
 
-var allQuirks = slices.Concat(prefixQuirks, opcodeQuirks, groupQuirks, unknownQuirks, vexQuirks)
+var allQuirks = slices.Concat(prefixQuirks, opcodeQuirks, groupQuirks, unknownQuirks, vectorQuirks, vexQuirks)
 
 // rejects says that x86asm rejects what is valid.
 func rejects(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool { return right.Valid && !wrong.Valid }
 
 // accepts says that x86asm accepts what is not.
 func accepts(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool { return !right.Valid && wrong.Valid }
+
+// renamed says that x86asm gives one of the first names where one of the others
+// is right; names are pairs of x86asm's and the right one.
+func renamed(names ...string) func(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+	return func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+		for i := 0; i+1 < len(names); i += 2 {
+			if wrong.Mnemonic == names[i] && right.Mnemonic == names[i+1] {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// prefixed says that the instruction has one of 66, F2 and F3.
+func prefixed(l *oracle.Lexed) bool { return l.OpSize || l.Rep != 0 }
+
+// plain says that it has none of them (NP in the manual).
+func plain(l *oracle.Lexed) bool { return !prefixed(l) }
+
+// mandatory returns the prefix that selects the instruction: F2 or F3, else 66,
+// else 0.
+func mandatory(l *oracle.Lexed) byte {
+	if l.Rep == 0 && l.OpSize {
+		return 0x66
+	}
+	return l.Rep
+}
+
+// memoryForm says that ModRM names memory.
+func memoryForm(l *oracle.Lexed) bool { return l.Mod() != 3 }
 
 // rejected is evidence of an encoding that x86asm rejects: its length and name.
 func rejected(bytes string, length uint8, truth, source string) oracle.Evidence {
@@ -41,7 +74,11 @@ var prefixQuirks = []oracle.Quirk{
 	{
 		Engine: Name, Name: "rex-not-last",
 		When:    func(l *oracle.Lexed) bool { return l.LostREX },
-		Decoded: oracle.DecodedValidity, Wrong: rejects,
+		Decoded: oracle.DecodedValidity,
+		Wrong: func(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			// Without the REX bytes that are void, x86asm accepts it.
+			return rejects(l, right, wrong) && withoutLostREX(l)
+		},
 		Reason: "a REX prefix that is not directly before the opcode is ignored (SDM vol. 2, 2.2.1); x86asm takes it for the opcode",
 		Evidence: []oracle.Evidence{
 			rejected("4848c3", 3, "3 RET", "SDM vol. 2, 2.2.1"),
@@ -53,7 +90,7 @@ var prefixQuirks = []oracle.Quirk{
 		When:    func(l *oracle.Lexed) bool { return l.Lock },
 		Decoded: oracle.DecodedValidity,
 		Wrong: func(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
-			return accepts(l, right, wrong) && right.Reason == "bad lock"
+			return accepts(l, right, wrong) && marksLock(l)
 		},
 		Reason: "LOCK on an instruction that cannot be locked is #UD (SDM vol. 2, LOCK); x86asm returns the instruction and only marks the prefix",
 		Evidence: []oracle.Evidence{
@@ -62,4 +99,34 @@ var prefixQuirks = []oracle.Quirk{
 			accepted("f08b00", "3 MOV", "SDM vol. 2, LOCK"),
 		},
 	},
+}
+
+// withoutLostREX decodes the string again without the REX bytes that another
+// prefix follows, and says whether x86asm accepts it.
+func withoutLostREX(l *oracle.Lexed) bool {
+	var buf [16]byte
+	code := buf[:0]
+	for i, b := range l.Code[:min(len(l.Code), 15)] {
+		if i < l.NumPrefix-1 && b&0xf0 == 0x40 || i == l.NumPrefix-1 && b&0xf0 == 0x40 && l.REX == 0 {
+			continue
+		}
+		code = append(code, b)
+	}
+	var d oracle.Decoded
+	(&Decoder{}).Decode(code, l.Mode, &d)
+	return d.Valid
+}
+
+// marksLock says that x86asm marks the LOCK prefix as invalid.
+func marksLock(l *oracle.Lexed) bool {
+	in, err := x86asm.Decode(l.Code, l.Mode.Width())
+	if err != nil {
+		return false
+	}
+	for _, p := range in.Prefix {
+		if p&0xff == x86asm.PrefixLOCK && p&x86asm.PrefixInvalid != 0 {
+			return true
+		}
+	}
+	return false
 }

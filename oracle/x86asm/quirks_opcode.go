@@ -1,6 +1,8 @@
 package x86asm
 
 import (
+	"slices"
+
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/oracle"
@@ -10,8 +12,9 @@ import (
 var opcodeQuirks = []oracle.Quirk{
 	{
 		Engine: Name, Name: "mov-cr-dr-mod", Map: isa.Map0F, Opcodes: []byte{0x20, 0x21, 0x22, 0x23},
-		When:    func(l *oracle.Lexed) bool { return l.Mod() != 3 },
+		When:    memoryForm,
 		Decoded: oracle.DecodedLength,
+		Wrong:   func(l *oracle.Lexed, right, _ *oracle.Decoded) bool { return int(right.Length) == l.NumPrefix+3 },
 		Reason:  "MOV to and from control and debug registers ignores ModRM.mod (SDM vol. 2, MOV); x86asm reads a SIB and a displacement by it",
 		Evidence: []oracle.Evidence{
 			{Bytes: "0f204000", Mode: x86.Long64, Says: "4 MOV", Truth: "3 MOV", Source: "SDM vol. 2, MOV to/from control registers", Executes: oracle.CPUValid, Length: 3},
@@ -19,13 +22,20 @@ var opcodeQuirks = []oracle.Quirk{
 	},
 	{
 		Engine: Name, Name: "mov-cr-dr-truncated", Map: isa.Map0F, Opcodes: []byte{0x20, 0x21, 0x22, 0x23},
-		When:    func(l *oracle.Lexed) bool { return l.HasModRM && l.Mod() != 3 },
+		When:    func(l *oracle.Lexed) bool { return l.HasModRM && memoryForm(l) && len(l.Code) < l.NumPrefix+3+5 },
 		Decoded: oracle.DecodedValidity, Wrong: rejects,
 		Reason:   "as mov-cr-dr-mod, where the bytes end before the SIB or displacement that is not there",
 		Evidence: []oracle.Evidence{rejected("0f2040", 3, "3 MOV", "SDM vol. 2, MOV to/from control registers")},
 	},
 	{
 		Engine: Name, Name: "mov-cr-dr-absent", Map: isa.Map0F, Opcodes: []byte{0x20, 0x21, 0x22, 0x23},
+		When: func(l *oracle.Lexed) bool {
+			if l.Opcode&1 != 0 {
+				return l.REX&4 != 0
+			}
+			n := l.Reg() | l.REX&4<<1
+			return n == 1 || n > 4 && n != 8 || l.Lock && n != 0
+		},
 		Decoded: oracle.DecodedValidity, Wrong: accepts,
 		Reason: "CR1, CR5 to CR7, CR9 to CR15 and DR8 to DR15 do not exist and are #UD (SDM vol. 2, MOV to/from control and debug registers); x86asm accepts them",
 		Evidence: []oracle.Evidence{
@@ -84,7 +94,12 @@ var opcodeQuirks = []oracle.Quirk{
 		Engine: Name, Name: "movsxd-word", Map: isa.MapOne, Opcodes: []byte{0x63},
 		When:    func(l *oracle.Lexed) bool { return l.OpSize && l.REX&8 == 0 },
 		Decoded: oracle.DecodedOperands,
-		Reason:  "66 63 /r is MOVSXD r16, r/m16 (SDM vol. 2, MOVSX/MOVSXD); x86asm gives a 32-bit source",
+		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			w := *wrong
+			w.Operands[1].Size = 2
+			return wrong.Operands[1].Size == 4 && w.Operands == right.Operands
+		},
+		Reason: "66 63 /r is MOVSXD r16, r/m16 (SDM vol. 2, MOVSX/MOVSXD); x86asm gives a 32-bit source",
 		Evidence: []oracle.Evidence{
 			{Bytes: "666300", Mode: x86.Long64, Says: "3 MOVSXD", Truth: "3 MOVSXD", Source: "SDM vol. 2, MOVSX/MOVSXD", Executes: oracle.CPUValid, Length: 3},
 		},
@@ -92,8 +107,8 @@ var opcodeQuirks = []oracle.Quirk{
 	{
 		Engine: Name, Name: "wbnoinvd", Map: isa.Map0F, Opcodes: []byte{0x09},
 		When:    func(l *oracle.Lexed) bool { return l.Rep == 0xf3 },
-		Decoded: oracle.DecodedMnemonic,
-		Reason:  "F3 0F 09 is WBNOINVD (SDM vol. 2, WBNOINVD); x86asm knows WBINVD alone",
+		Decoded: oracle.DecodedMnemonic, Wrong: renamed("WBINVD", "WBNOINVD"),
+		Reason: "F3 0F 09 is WBNOINVD (SDM vol. 2, WBNOINVD); x86asm knows WBINVD alone",
 		Evidence: []oracle.Evidence{
 			{Bytes: "f30f09", Mode: x86.Long64, Says: "3 WBINVD", Truth: "3 WBNOINVD", Source: "SDM vol. 2, WBNOINVD"},
 		},
@@ -117,6 +132,11 @@ var opcodeQuirks = []oracle.Quirk{
 	},
 }
 
+// knownGroup7 are the ModRM bytes of group 7 that x86asm knows and that the
+// manual allows without a prefix only: MONITOR, MWAIT, XGETBV, XSETBV, XEND,
+// XTEST and RDTSCP (which ignores 66).
+var knownGroup7 = []byte{0xc8, 0xc9, 0xd0, 0xd1, 0xd5, 0xd6, 0xf9}
+
 // groupQuirks are about opcodes that ModRM.reg extends.
 var groupQuirks = []oracle.Quirk{
 	{
@@ -137,6 +157,7 @@ var groupQuirks = []oracle.Quirk{
 		Engine: Name, Name: "cache-line-66", Map: isa.Map0F, Opcodes: []byte{0xae},
 		When:    func(l *oracle.Lexed) bool { return l.OpSize && l.Rep == 0 && l.Mod() != 3 && l.Reg() >= 6 },
 		Decoded: oracle.DecodedMnemonic | oracle.DecodedOperands,
+		Wrong:   renamed("CLFLUSH", "CLFLUSHOPT", "XSAVEOPT", "CLWB", "XSAVEOPT64", "CLWB"),
 		Reason:  "66 0F AE /7 is CLFLUSHOPT and /6 CLWB (SDM vol. 2); x86asm names them CLFLUSH and XSAVEOPT",
 		Evidence: []oracle.Evidence{
 			{Bytes: "660fae38", Mode: x86.Long64, Says: "4 CLFLUSH", Truth: "4 CLFLUSHOPT", Source: "SDM vol. 2, CLFLUSHOPT", Executes: oracle.CPUValid, Length: 4},
@@ -146,7 +167,19 @@ var groupQuirks = []oracle.Quirk{
 	{
 		Engine: Name, Name: "xsave-prefix", Map: isa.Map0F, Opcodes: []byte{0xae, 0xc7},
 		When: func(l *oracle.Lexed) bool {
-			return (l.OpSize || l.Rep != 0) && l.Mod() != 3
+			if !prefixed(l) || !memoryForm(l) {
+				return false
+			}
+			p, reg := mandatory(l), l.Reg()
+			switch {
+			case l.Opcode == 0xc7:
+				return reg >= 3 && reg <= 5
+			case p == 0x66:
+				return reg < 6
+			case p == 0xf3:
+				return reg != 4 && reg != 6
+			}
+			return true
 		},
 		Decoded: oracle.DecodedValidity, Wrong: accepts,
 		Reason: "FXSAVE, FXRSTOR, XSAVE and their kin are marked NP and RDFSBASE and its kin take no memory: #UD (SDM vol. 2); x86asm ignores prefix or ModRM.mod",
@@ -157,7 +190,7 @@ var groupQuirks = []oracle.Quirk{
 	},
 	{
 		Engine: Name, Name: "group7-prefix", Map: isa.Map0F, Opcodes: []byte{0x01},
-		When:    func(l *oracle.Lexed) bool { return (l.OpSize || l.Rep != 0) && l.Mod() == 3 },
+		When:    func(l *oracle.Lexed) bool { return prefixed(l) && slices.Contains(knownGroup7, l.ModRM) },
 		Decoded: oracle.DecodedValidity, Wrong: accepts,
 		Reason: "XGETBV, XSETBV, XEND, XTEST, MONITOR and MWAIT are marked NP, and RDTSCP takes no F2 or F3 (SDM vol. 2); x86asm ignores the prefix",
 		Evidence: []oracle.Evidence{
@@ -177,9 +210,10 @@ var groupQuirks = []oracle.Quirk{
 	{
 		Engine: Name, Name: "fence-name", Map: isa.Map0F, Opcodes: []byte{0xae},
 		When: func(l *oracle.Lexed) bool {
-			return (l.OpSize || l.Rep != 0) && l.Mod() == 3 && l.RM() == 0 && (l.Reg() == 5 || l.Reg() == 6)
+			return l.Rep == 0xf3 && l.ModRM == 0xe8 || prefixed(l) && l.ModRM == 0xf0
 		},
 		Decoded: oracle.DecodedMnemonic | oracle.DecodedOperands,
+		Wrong:   renamed("LFENCE", "INCSSPD", "LFENCE", "INCSSPQ", "MFENCE", "UMONITOR", "MFENCE", "UMWAIT", "MFENCE", "TPAUSE"),
 		Reason:  "F3 0F AE /5 is INCSSP, and /6 is UMONITOR, UMWAIT or TPAUSE by prefix (SDM vol. 2); x86asm ignores it and names LFENCE and MFENCE",
 		Evidence: []oracle.Evidence{
 			{Bytes: "f30faee8", Mode: x86.Long64, Says: "4 LFENCE", Truth: "4 INCSSPD", Source: "SDM vol. 2, INCSSPD"},
@@ -191,7 +225,10 @@ var groupQuirks = []oracle.Quirk{
 		Engine: Name, Name: "rdrand-rep", Map: isa.Map0F, Opcodes: []byte{0xc7},
 		When:    func(l *oracle.Lexed) bool { return l.Reg() == 6 && l.Rep != 0 && l.Mod() == 3 },
 		Decoded: oracle.DecodedAll &^ oracle.DecodedLength,
-		Reason:  "F3 0F C7 /6 with a register is SENDUIPI, and F2 undefined (SDM vol. 2, SENDUIPI); x86asm says RDRAND for both",
+		Wrong: func(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			return wrong.Mnemonic == "RDRAND" && (l.Rep == 0xf3 && right.Mnemonic == "SENDUIPI" || l.Rep == 0xf2 && !right.Valid)
+		},
+		Reason: "F3 0F C7 /6 with a register is SENDUIPI, and F2 undefined (SDM vol. 2, SENDUIPI); x86asm says RDRAND for both",
 		Evidence: []oracle.Evidence{
 			{Bytes: "f30fc7f0", Mode: x86.Long64, Says: "4 RDRAND", Truth: "4 SENDUIPI", Source: "SDM vol. 2, SENDUIPI"},
 			{Bytes: "f20fc7f0", Mode: x86.Long64, Says: "4 RDRAND", Truth: "invalid", Source: "SDM vol. 2, table A-6"},
@@ -210,7 +247,10 @@ var groupQuirks = []oracle.Quirk{
 		Engine: Name, Name: "rdrand-rexw", Map: isa.Map0F, Opcodes: []byte{0xc7},
 		When:    func(l *oracle.Lexed) bool { return l.Reg() == 6 && l.REX&8 != 0 && l.Mod() == 3 },
 		Decoded: oracle.DecodedOperands,
-		Reason:  "RDRAND r64 has an operand (SDM vol. 2, RDRAND); x86asm drops it with REX.W",
+		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			return right.Mnemonic == "RDRAND" && right.NumOperands == 1 && wrong.NumOperands == 0
+		},
+		Reason: "RDRAND r64 has an operand (SDM vol. 2, RDRAND); x86asm drops it with REX.W",
 		Evidence: []oracle.Evidence{
 			{Bytes: "480fc7f2", Mode: x86.Long64, Says: "4 RDRAND", Truth: "4 RDRAND", Source: "SDM vol. 2, RDRAND", Executes: oracle.CPUValid, Length: 4},
 		},
@@ -218,8 +258,14 @@ var groupQuirks = []oracle.Quirk{
 	{
 		Engine: Name, Name: "rdrand-memory", Map: isa.Map0F, Opcodes: []byte{0xc7},
 		When:    func(l *oracle.Lexed) bool { return l.Reg() == 6 && l.REX&8 != 0 && l.Mod() != 3 },
-		Decoded: oracle.DecodedMnemonic | oracle.DecodedOperands,
-		Reason:  "0F C7 /6 with memory is VMPTRLD and the like (SDM vol. 2); x86asm calls it RDRAND with REX.W",
+		Decoded: oracle.DecodedAll &^ oracle.DecodedLength,
+		Wrong: func(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			if l.Rep == 0xf2 {
+				return accepts(l, right, wrong)
+			}
+			return renamed("RDRAND", "VMPTRLD", "RDRAND", "VMCLEAR", "RDRAND", "VMXON")(l, right, wrong)
+		},
+		Reason: "0F C7 /6 with memory is VMPTRLD and the like (SDM vol. 2); x86asm calls it RDRAND with REX.W",
 		Evidence: []oracle.Evidence{
 			{Bytes: "480fc730", Mode: x86.Long64, Says: "4 RDRAND", Truth: "4 VMPTRLD", Source: "SDM vol. 3, VMPTRLD"},
 		},

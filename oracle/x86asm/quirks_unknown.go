@@ -1,6 +1,8 @@
 package x86asm
 
 import (
+	"slices"
+
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/oracle"
@@ -21,40 +23,79 @@ func privileged(bytes, truth, source string) oracle.Evidence {
 	return oracle.Evidence{Bytes: bytes, Mode: x86.Long64, Says: "invalid", Truth: truth, Source: source}
 }
 
+// unknownGroup7 are the ModRM bytes of group 7 with registers that x86asm does
+// not know, by mandatory prefix (SDM vol. 2, table A-6; AMD APM vol. 3, table
+// D8 to DF, the SVM instructions, ignore prefixes.
+var unknownGroup7 = map[byte][]byte{
+	0:    {0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xca, 0xcb, 0xcf, 0xd4, 0xd7, 0xe8, 0xee, 0xef, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe, 0xff},
+	0xf2: {0xc6, 0xe8, 0xe9},
+	0xf3: {0xc6, 0xe8, 0xea, 0xec, 0xed, 0xee, 0xef},
+}
+
 // unknownQuirks are about instructions that are not in x86asm's table.
 var unknownQuirks = []oracle.Quirk{
 	unknown("getsec", isa.Map0F, []byte{0x37}, nil, "GETSEC", privileged("0f37", "2 GETSEC", "SDM vol. 2, GETSEC")),
-	unknown("vmread-vmwrite", isa.Map0F, []byte{0x78, 0x79}, nil, "VMREAD and VMWRITE",
+	unknown("vmread-vmwrite", isa.Map0F, []byte{0x78, 0x79}, plain, "VMREAD and VMWRITE",
 		privileged("0f7800", "3 VMREAD", "SDM vol. 3, VMREAD"), privileged("0f79c1", "3 VMWRITE", "SDM vol. 3, VMWRITE")),
-	unknown("adx-cet", isa.Map0F38, []byte{0xf5, 0xf6}, nil, "ADCX, ADOX, WRSS and WRUSS",
+	unknown("adx-cet", isa.Map0F38, []byte{0xf5, 0xf6}, func(l *oracle.Lexed) bool {
+		if p := mandatory(l); l.Opcode == 0xf5 || p == 0 {
+			return memoryForm(l) && (p == 0x66) == (l.Opcode == 0xf5)
+		}
+		return l.Rep != 0xf2
+	}, "ADCX, ADOX, WRSS and WRUSS",
 		rejected("660f38f6c1", 5, "5 ADCX", "SDM vol. 2, ADCX"), rejected("f30f38f6c1", 5, "5 ADOX", "SDM vol. 2, ADOX"),
 		privileged("0f38f600", "4 WRSSD", "SDM vol. 2, WRSSD"), privileged("660f38f500", "5 WRUSSD", "SDM vol. 2, WRUSSD")),
-	unknown("direct-stores", isa.Map0F38, []byte{0xf8, 0xf9}, nil, "MOVDIR64B, MOVDIRI, ENQCMD and ENQCMDS",
+	unknown("direct-stores", isa.Map0F38, []byte{0xf8, 0xf9},
+		func(l *oracle.Lexed) bool { return memoryForm(l) && prefixed(l) == (l.Opcode == 0xf8) },
+		"MOVDIR64B, MOVDIRI, ENQCMD and ENQCMDS",
 		rejected("0f38f900", 4, "4 MOVDIRI", "SDM vol. 2, MOVDIRI"), rejected("660f38f800", 5, "5 MOVDIR64B", "SDM vol. 2, MOVDIR64B"),
 		privileged("f20f38f800", "5 ENQCMD", "SDM vol. 2, ENQCMD")),
-	unknown("invept-invvpid", isa.Map0F38, []byte{0x80, 0x81}, nil, "INVEPT and INVVPID",
+	unknown("invept-invvpid", isa.Map0F38, []byte{0x80, 0x81}, func(l *oracle.Lexed) bool { return mandatory(l) == 0x66 && memoryForm(l) }, "INVEPT and INVVPID",
 		privileged("660f388000", "5 INVEPT", "SDM vol. 3, INVEPT"), privileged("660f388100", "5 INVVPID", "SDM vol. 3, INVVPID")),
-	unknown("group9", isa.Map0F, []byte{0xc7}, func(l *oracle.Lexed) bool { return l.Reg() >= 6 },
+	unknown("group9", isa.Map0F, []byte{0xc7}, func(l *oracle.Lexed) bool {
+		p := mandatory(l)
+		switch {
+		case l.Mod() == 3:
+			return l.Reg() == 7 && p != 0xf2
+		case l.Reg() == 6:
+			return p != 0xf2
+		}
+		return l.Reg() == 7 && p == 0
+	},
 		"RDSEED, RDPID, VMPTRLD, VMPTRST, VMCLEAR, VMXON and SENDUIPI",
 		rejected("0fc7f8", 3, "3 RDSEED", "SDM vol. 2, RDSEED"), rejected("f30fc7f8", 4, "4 RDPID", "SDM vol. 2, RDPID"),
 		privileged("0fc730", "3 VMPTRLD", "SDM vol. 3, VMPTRLD"), privileged("0fc738", "3 VMPTRST", "SDM vol. 3, VMPTRST")),
 	unknown("lkgs", isa.Map0F, []byte{0x00}, func(l *oracle.Lexed) bool { return l.Reg() == 6 && l.Rep == 0xf2 }, "LKGS",
 		privileged("f20f00f0", "4 LKGS", "Intel FRED specification, LKGS")),
 	unknown("group7", isa.Map0F, []byte{0x01},
-		func(l *oracle.Lexed) bool { return l.Mod() == 3 || l.Rep == 0xf3 && l.Reg() == 5 },
+		func(l *oracle.Lexed) bool {
+			if memoryForm(l) {
+				return l.Rep == 0xf3 && l.Reg() == 5
+			}
+			return slices.Contains(unknownGroup7[mandatory(l)], l.ModRM) || l.ModRM >= 0xd8 && l.ModRM <= 0xdf
+		},
 		"CLAC, STAC, RDPKRU, WRPKRU, SERIALIZE and most others of group 7",
 		privileged("0f01ca", "3 CLAC", "SDM vol. 2, CLAC"), privileged("0f01ee", "3 RDPKRU", "SDM vol. 2, RDPKRU"),
 		rejected("0f01e8", 3, "3 SERIALIZE", "SDM vol. 2, SERIALIZE"), privileged("f30f0128", "4 RSTORSSP", "SDM vol. 2, RSTORSSP")),
 	unknown("group15", isa.Map0F, []byte{0xae},
-		func(l *oracle.Lexed) bool { return l.Rep != 0 || l.OpSize },
+		func(l *oracle.Lexed) bool {
+			switch {
+			case memoryForm(l):
+				return false
+			case l.Reg() == 6:
+				return prefixed(l) && l.RM() != 0
+			}
+			return l.Rep == 0xf3 && (l.Reg() == 4 || l.Reg() == 5 && l.RM() != 0)
+		},
 		"TPAUSE, UMWAIT, UMONITOR and INCSSP with rm other than 0, PTWRITE with a register",
 		privileged("660faef1", "4 TPAUSE", "SDM vol. 2, TPAUSE"), privileged("f20faef1", "4 UMWAIT", "SDM vol. 2, UMWAIT"),
 		privileged("f30faef1", "4 UMONITOR", "SDM vol. 2, UMONITOR"), privileged("f30faee9", "4 INCSSPD", "SDM vol. 2, INCSSPD")),
-	unknown("hreset", isa.Map0F3A, []byte{0xf0}, nil, "HRESET", privileged("f30f3af0c000", "6 HRESET", "SDM vol. 2, HRESET")),
+	unknown("hreset", isa.Map0F3A, []byte{0xf0}, func(l *oracle.Lexed) bool { return l.Rep == 0xf3 && l.ModRM == 0xc0 }, "HRESET", privileged("f30f3af0c000", "6 HRESET", "SDM vol. 2, HRESET")),
 	{
 		Engine: Name, Name: "group15-f3", Map: isa.Map0F, Opcodes: []byte{0xae},
 		When:    func(l *oracle.Lexed) bool { return l.Rep == 0xf3 && l.Mod() != 3 && (l.Reg() == 4 || l.Reg() == 6) },
 		Decoded: oracle.DecodedMnemonic | oracle.DecodedOperands,
+		Wrong:   renamed("XSAVE", "PTWRITE", "XSAVE64", "PTWRITE", "XSAVEOPT", "CLRSSBSY", "XSAVEOPT64", "CLRSSBSY"),
 		Reason:  "F3 0F AE /4 is PTWRITE and /6 CLRSSBSY (SDM vol. 2); x86asm ignores the prefix and names XSAVE and XSAVEOPT",
 		Evidence: []oracle.Evidence{
 			{Bytes: "f30fae20", Mode: x86.Long64, Says: "4 XSAVE", Truth: "4 PTWRITE", Source: "SDM vol. 2, PTWRITE"},

@@ -4,6 +4,9 @@ import (
 	"math/rand/v2"
 
 	"github.com/seed-4e121ece/ringfence/corpus"
+	"github.com/seed-4e121ece/ringfence/emulator/decode"
+	"github.com/seed-4e121ece/ringfence/emulator/isa"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
 )
 
 // strings15 makes byte strings for a decoder: uniform ones, ones that are put
@@ -48,11 +51,13 @@ var legacyPrefixes = []byte{0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x26, 0x2e, 0x36, 0x3e
 // next returns a string of 1 to 15 bytes that is valid until the next call.
 func (s *strings15) next() []byte {
 	s.n = 0
-	switch s.r.IntN(4) {
-	case 0:
+	switch s.r.IntN(8) {
+	case 0, 1:
 		s.random(15)
-	case 1:
+	case 2, 3:
 		s.mutated()
+	case 4:
+		s.fromTable()
 	default:
 		s.structured()
 	}
@@ -108,4 +113,20 @@ func (s *strings15) mutated() {
 		}
 	}
 	s.random(8)
+}
+
+// fromTable encodes a row of the table with random fields.
+func (s *strings15) fromTable() {
+	rows := isa.Rows()
+	id := rows[s.r.IntN(len(rows))].ID
+	s.put(decode.Encode(nil, id, x86.Long64, s.form())...)
+	s.random(4)
+}
+
+func (s *strings15) form() decode.Form {
+	v := s.r.Uint64()
+	return decode.Form{
+		REX: byte(v) & 15, Mod: byte(v>>8) & 3, Reg: byte(v>>16) & 15, RM: byte(v>>24) & 15, SIB: byte(v >> 32),
+		VVVV: byte(v>>40) & 15, VEX3: v>>48&1 != 0, Disp: s.r.Uint64(), Imm: s.r.Uint64(), Imm2: uint16(v >> 48),
+	}
 }
