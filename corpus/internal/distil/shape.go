@@ -1,33 +1,62 @@
 package main
 
 import (
+	"strconv"
+
 	"golang.org/x/arch/x86/x86asm"
+
+	"github.com/seed-4e121ece/ringfence/emulator/decode"
+	"github.com/seed-4e121ece/ringfence/emulator/isa"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
 )
 
-// key is what makes an encoding distinct: the bytes without the values of
-// displacement and immediate, but with their lengths, and the code width.
+// key is what makes an encoding distinct, with the code width: the decoder's
+// Shape, or where the table has no row, the bytes.
 type key struct {
-	mode   uint8
-	length uint8
-	// head are prefixes, opcode, ModRM and SIB.
-	head [15]byte
-	n    uint8
+	mode  int
+	shape decode.Shape
+	bytes head
 }
 
-// length64 returns the length of the first instruction of 64-bit code, or 0.
+// head is the bytes of an instruction without the values of displacement and
+// immediate, but with their length.
+type head struct {
+	length, n uint8
+	head      [15]byte
+}
+
+// profile is a CPU with everything, so that no seed is lost for a feature.
+var profile = &isa.Profile{Name: "all", Vendor: isa.Intel, Features: isa.AllFeatures(), VirtualBits: 48}
+
+// length64 returns the length of the first instruction of 64-bit code, or 0:
+// the model's, or x86asm's where the model's table has a gap.
 func length64(code []byte) int {
-	in, err := x86asm.Decode(code, 64)
-	if err != nil || in.Op == 0 || in.Len > 15 {
+	var in decode.Inst
+	if decode.Decode(&in, code, x86.Long64, profile) == decode.Valid {
+		return int(in.Length)
+	}
+	if in.Uncovered(code) == "" {
 		return 0
 	}
-	return in.Len
+	ref, err := x86asm.Decode(code, 64)
+	if err != nil || ref.Op == 0 || ref.Len > decode.MaxLength {
+		return 0
+	}
+	return ref.Len
 }
 
 // keyOf returns the key of an instruction that fills code.
 func keyOf(code []byte, mode int) key {
-	k := key{mode: uint8(mode), length: uint8(len(code))}
-	k.n = uint8(headLength(code, mode))
-	copy(k.head[:k.n], code)
+	m, err := x86.ParseMode(strconv.Itoa(mode))
+	if err != nil {
+		panic(err) // the readers give 32 and 64 alone
+	}
+	var in decode.Inst
+	if decode.Decode(&in, code, m, profile) == decode.Valid && int(in.Length) == len(code) {
+		return key{mode: mode, shape: in.Shape(code)}
+	}
+	k := key{mode: mode, bytes: head{length: uint8(len(code)), n: uint8(headLength(code, mode))}}
+	copy(k.bytes.head[:k.bytes.n], code)
 	return k
 }
 
