@@ -184,7 +184,7 @@ func (k *Comparer) compareState(c *Case, subject, reference *Result, unknown Fie
 		f |= k.known(FieldRIP, unknown)
 	}
 	if s.RFLAGS != r.RFLAGS {
-		if d.Flags = k.maskFlags(x86.Flags(s.RFLAGS ^ r.RFLAGS)); d.Flags != 0 {
+		if d.Flags = k.maskFlags(x86.Flags(s.RFLAGS^r.RFLAGS), reference); d.Flags != 0 {
 			f |= k.known(FieldFlags, unknown)
 		}
 	}
@@ -227,7 +227,11 @@ func (k *Comparer) nullSelectors(s, r *[x86.NumSegment]uint16) bool {
 }
 
 // maskFlags takes from the flags that differ those that a rule masks.
-func (k *Comparer) maskFlags(differ x86.Flags) x86.Flags {
+func (k *Comparer) maskFlags(differ x86.Flags, reference *Result) x86.Flags {
+	if differ&x86.RF != 0 && reference.Outcome == step.Exception {
+		differ &^= x86.RF
+		k.hit(RuleResumeFlag, true)
+	}
 	for i := range k.undef.n {
 		u := &k.undef.flags[i]
 		if differ&u.flags != 0 {

@@ -268,6 +268,21 @@ func TestSoftwareEvents(t *testing.T) {
 	assert.Equal(t, FieldRIP, k.Compare(&p.c, &p.in, &p.s, &p.r).Fields, "a subject that moves RIP shows")
 }
 
+// TestResumeFlag: RF of a fault's image is not compared, RF after an
+// instruction is.
+func TestResumeFlag(t *testing.T) {
+	p := newPair(t, addRaxRbx)
+	p.r.State.RFLAGS |= uint64(x86.RF)
+	var k Comparer
+	assert.Equal(t, FieldFlags, k.Compare(&p.c, &p.in, &p.s, &p.r).Fields)
+	fault(&p.s, p, x86.Fault(x86.VectorUD))
+	fault(&p.r, p, x86.Fault(x86.VectorUD))
+	assert.Zero(t, k.Compare(&p.c, &p.in, &p.s, &p.r).Fields)
+	assert.Equal(t, RuleCount{1, 1}, k.Counts[RuleResumeFlag])
+	p.s.State.RFLAGS ^= uint64(x86.CF)
+	assert.Equal(t, x86.CF, k.Compare(&p.c, &p.in, &p.s, &p.r).Flags)
+}
+
 func TestUnknownFields(t *testing.T) {
 	p := newPair(t, addRaxRbx)
 	p.s.Retire = step.RetireSTI

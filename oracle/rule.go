@@ -17,6 +17,7 @@ const (
 	RuleResultCountAboveSize
 	RuleResultSourceZero
 	RuleResultSize16
+	RuleResumeFlag
 	RuleTrapRIP
 	RuleGate
 	RuleNullSelector
@@ -66,6 +67,9 @@ var rules = [NumRules]Rule{
 	},
 	RuleResultSize16: {
 		Name: "result-undefined-size-16", Reason: "BSWAP of a 16-bit register is undefined", Source: "SDM vol. 2, BSWAP",
+	},
+	RuleResumeFlag: {
+		Name: "resume-flag", Reason: "RF in the image that a fault saves tells how that fault is resumed, not what the instruction did", Source: "SDM vol. 3, 17.3.1.1",
 	},
 	RuleTrapRIP: {
 		Name: "software-event-rip", Reason: "a software interrupt or exception keeps RIP in the emulator, which reports its length; the CPU delivers it with RIP after", Source: "SDM vol. 3, 6.12.1; Xen x86_emulate, X86_EVENTTYPE_SW_*",
