@@ -19,7 +19,10 @@ import (
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/fuzz/diff"
 	"github.com/seed-4e121ece/ringfence/fuzz/gen"
+	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
 	"github.com/seed-4e121ece/ringfence/oracle"
+	"github.com/seed-4e121ece/ringfence/oracle/model"
+	"github.com/seed-4e121ece/ringfence/oracle/silicon"
 )
 
 // states is on how many states each encoding runs. The first has the bytes as
@@ -97,7 +100,9 @@ func (s *sweep) take(code []byte) {
 // table does not cover is left out by its name; for the rest, only its validity
 // is known and the CPU has the word.
 func (s *sweep) other(code []byte) {
-	if group, ok := isa.UncoveredGroup(code, x86.Long64); ok {
+	var in decode.Inst
+	decode.Decode(&in, code, x86.Long64, s.profile)
+	if group := in.Uncovered(code); group != "" {
 		name := group
 		if in, err := x86asm.Decode(code, 64); err == nil && in.Op != 0 {
 			name = in.Op.String()
@@ -183,7 +188,7 @@ func TestEveryDistinctEncoding(t *testing.T) {
 		row := isa.Get(f.Inst.Row)
 		failures[row.String()]++
 		if len(failures) <= 20 && failures[row.String()] == 1 {
-			t.Errorf("diverged: %x (%s): %v, subject %v %v, reference %v %v", f.Case.CodeBytes(), row, f.Diff.Fields.Names(),
+			t.Errorf("diverged: %x (%s): %v %#x, subject %v %v, reference %v %v", f.Case.CodeBytes(), row, f.Diff.Fields.Names(), f.Diff.Flags,
 				f.Subject.Outcome, f.Subject.Event, f.Reference.Outcome, f.Reference.Event)
 		}
 	}
@@ -230,7 +235,18 @@ func report(t *testing.T, d *diff.Differ, failures map[string]int) {
 	require.Empty(t, failures, "rows that diverged, with their cases")
 }
 
-// required says whether RINGFENCE_REQUIRE lists an engine.
-func required(engine string) bool {
-	return slices.Contains(strings.Split(os.Getenv("RINGFENCE_REQUIRE"), ","), engine)
+// engines returns the profile of this CPU, the model of it and the CPU itself;
+// the test is skipped where the CPU cannot be asked.
+func engines(t *testing.T) (*isa.Profile, oracle.Executor, oracle.Executor) {
+	t.Helper()
+	cpu, err := silicon.New()
+	if err != nil {
+		if slices.Contains(strings.Split(os.Getenv("RINGFENCE_REQUIRE"), ","), "silicon") {
+			t.Fatal("RINGFENCE_REQUIRE asks for silicon:", err)
+		}
+		t.Skip(err)
+	}
+	t.Cleanup(func() { require.NoError(t, cpu.Close()) })
+	profile := hostcpu.Profile()
+	return profile, model.New(profile), cpu
 }
