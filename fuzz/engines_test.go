@@ -129,6 +129,6 @@ func (b *bench) report(t *testing.T, d *oracle.Divergence) {
 	if !added && os.Getenv("RINGFENCE_OUT") != "" {
 		return // the folder that was asked for knows it
 	}
-	t.Errorf("%s: %s and %s differ in %s (%s and %s): divergence %s\nreplay: go run ./cmd/%s\n%s", d.Disassembly, d.Subject, d.Reference,
-		strings.Join(d.Fields, ", "), d.Outcomes[0], d.Outcomes[1], d.Signature, d.Replay, json)
+	t.Errorf("%s: %s and %s differ in %s (%s and %s): divergence %s\nreplay: go run ./cmd/%s\ncase: %s", d.Disassembly, d.Subject, d.Reference,
+		strings.Join(d.Fields, ", "), d.Outcomes[0], d.Outcomes[1], d.Signature, d.Replay, d.Case)
 }
