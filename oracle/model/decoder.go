@@ -27,18 +27,17 @@ func (d *Decoder) Inst() *decode.Inst { return &d.inst }
 // Decode implements oracle.Decoder.
 func (d *Decoder) Decode(code []byte, mode x86.Mode, out *oracle.Decoded) {
 	decode.Decode(&d.inst, code, mode, d.profile)
-	Canonical(&d.inst, code, mode, out)
+	Canonical(&d.inst, code, out)
 }
 
-// Canonical fills out with the canonical form of a decoded instruction.
-func Canonical(in *decode.Inst, code []byte, mode x86.Mode, out *oracle.Decoded) {
+// Canonical fills out with the canonical form of an instruction decoded from
+// code.
+func Canonical(in *decode.Inst, code []byte, out *oracle.Decoded) {
 	*out = oracle.Decoded{Covered: true, Length: in.Length}
 	if !in.Valid() {
 		out.Reason = in.Err.String()
-		if in.Err == decode.Undefined {
-			out.Group = oracle.Uncovered(code, mode)
-			out.Covered = out.Group == ""
-		}
+		out.Group = in.Uncovered(code)
+		out.Covered = out.Group == ""
 		return
 	}
 	row := isa.Get(in.Row)
