@@ -2,6 +2,7 @@ package decode_test
 
 import (
 	"debug/elf"
+	"math/rand"
 	"os/exec"
 	"strings"
 	"testing"
@@ -57,6 +58,37 @@ func BenchmarkDecode(b *testing.B) {
 		}
 		b.ReportMetric(float64(invalid)/float64(b.N), "invalid/op")
 	})
+	b.Run("stream=table", func(b *testing.B) {
+		codes := tableStream(p)
+		b.ReportAllocs()
+		var in decode.Inst
+		i := 0
+		for b.Loop() {
+			decode.Decode(&in, codes[i][:], x86.Long64, p)
+			if i++; i == len(codes) {
+				i = 0
+			}
+		}
+	})
+}
+
+// tableStream returns an encoding of every row of 64-bit mode, shuffled, each
+// with what may follow it in memory.
+func tableStream(p *isa.Profile) [][16]byte {
+	r := rand.New(rand.NewSource(3))
+	var codes [][16]byte
+	for i := range isa.Rows() {
+		row := &isa.Rows()[i]
+		if row.Modes&isa.Mode64 == 0 || !reachable(row, x86.Long64, p.Vendor) {
+			continue
+		}
+		var code [16]byte
+		if copy(code[:], decode.Encode(nil, row.ID, x86.Long64, randomForm(r))) > 0 {
+			codes = append(codes, code)
+		}
+	}
+	r.Shuffle(len(codes), func(i, j int) { codes[i], codes[j] = codes[j], codes[i] })
+	return codes
 }
 
 func allFeatures(v isa.Vendor) *isa.Profile {

@@ -111,16 +111,16 @@ type modeInfo struct {
 }
 
 func infoOf(mode x86.Mode, vendor isa.Vendor) *modeInfo {
-	switch mode.Width() {
-	case 64:
-		return &modeInfos[2+vendor&1]
-	case 32:
-		return &modeInfos[1]
-	}
-	if mode == x86.Real || mode == x86.VM86 {
-		return &modeInfos[4]
-	}
-	return &modeInfos[0]
+	return &modeInfos[infoIndex[mode&7][vendor&1]]
+}
+
+// infoIndex gives the index in modeInfos by mode and vendor.
+var infoIndex = [8][2]uint8{
+	x86.Real:        {4, 4},
+	x86.VM86:        {4, 4},
+	x86.Protected32: {1, 1},
+	x86.Compat32:    {1, 1},
+	x86.Long64:      {2, 3},
 }
 
 // modeInfos has 16-bit and 32-bit code, 64-bit code on Intel and on AMD, and
@@ -153,12 +153,15 @@ type cursor struct {
 // p gives vendor and features: an encoding of a missing feature decodes to
 // what it is without (TZCNT is BSF then) or gives MissingFeature.
 func Decode(in *Inst, code []byte, mode x86.Mode, p *isa.Profile) Reason {
-	*in = Inst{Base: x86.RegNone, Index: x86.RegNone, Segment: x86.DS}
 	info := infoOf(mode, p.Vendor)
-	c := cursor{code: code, info: info, ctx: info.ctx, segment: x86.SegNone}
-	in.AddrSize = info.addr[0]
+	// Fields are set one by one: a literal with values is built elsewhere and
+	// copied, and the copy waits for the stores.
+	*in = Inst{}
+	in.Base, in.Index, in.Segment, in.AddrSize = x86.RegNone, x86.RegNone, x86.DS, info.addr[0]
+	var c cursor
+	c.code, c.info, c.ctx, c.segment = code, info, info.ctx, x86.SegNone
 
-	op, ok := c.prefixes(in)
+	op, ok := c.start(in)
 	if !ok {
 		return in.fail(&c, c.short())
 	}
@@ -195,6 +198,26 @@ func (c *cursor) short() Reason {
 		return TooLong
 	}
 	return Truncated
+}
+
+// start reads what stands before the opcode, and returns the opcode or escape
+// byte. Most instructions have no prefix, or REX alone.
+func (c *cursor) start(in *Inst) (byte, bool) {
+	if len(c.code) < 2 {
+		return c.prefixes(in)
+	}
+	kinds := &prefixKinds[c.info.long]
+	b := c.code[0]
+	if kinds[b] == notPrefix {
+		c.pos = 1
+		return b, true
+	}
+	if op := c.code[1]; kinds[b] == prefixREX && kinds[op] == notPrefix {
+		c.rex, in.REX = b, b
+		c.pos = 2
+		return op, true
+	}
+	return c.prefixes(in)
 }
 
 // prefixes reads legacy prefixes and REX and returns the byte after them.
