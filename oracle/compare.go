@@ -96,7 +96,7 @@ func skip(c *Case, in *decode.Inst, subject, reference *Result) RuleID {
 		return RuleDied
 	case subject.Ending == Ended && subject.Outcome == step.Unimplemented:
 		return RuleUnimplemented
-	case in != nil && in.Err == decode.Undefined && c.Steps <= 1 && Uncovered(c.CodeBytes(), c.State.Mode) != "":
+	case c.uncovered(in):
 		return RuleUncovered
 	}
 	return RuleNone

@@ -84,7 +84,7 @@ var rules = [NumRules]Rule{
 		Name: "unknown", Reason: "one of the engines cannot see the field", Source: "Result.Unknown",
 	},
 	RuleUncovered: {
-		Name: "uncovered", Reason: "the subject's table has no rows for this group of opcodes, so that its #UD says nothing", Source: "oracle.Uncovered", Skips: true,
+		Name: "uncovered", Reason: "the subject's table has no rows for this group of opcodes, so that its #UD says nothing", Source: "isa.Gaps", Skips: true,
 	},
 	RuleUnimplemented: {
 		Name: "unimplemented", Reason: "the subject's table has the row, its executor has no semantics", Source: "Outcome", Skips: true,
