@@ -364,8 +364,11 @@ func (c *cursor) check(in *Inst, h *hot, p *isa.Profile) Reason {
 		return in.fail(c, c.short())
 	}
 	in.Length = uint8(c.pos)
-	if in.Prefix&PrefixLock != 0 && (h.flags&hotLock == 0 || !in.IsMem) && !in.alternateCR8(p) {
-		return in.fail(c, BadLock)
+	if in.Prefix&PrefixLock != 0 && (h.flags&hotLock == 0 || !in.IsMem) {
+		if !in.alternateCR8(p) {
+			return in.fail(c, BadLock)
+		}
+		in.Reg = 8
 	}
 	if h.modes&c.info.set == 0 {
 		return in.fail(c, WrongMode)
