@@ -212,3 +212,5 @@ func differences(want, got []byte) string {
 	}
 	return b.String()
 }
+
+func hexOf(v int) string { return strconv.FormatInt(int64(v), 16) }

@@ -96,7 +96,7 @@ var families = map[string]family{
 	"XLAT": own(xlat), "XLATB": own(xlat), "LAHF": own(lahf), "SAHF": own(sahf),
 	"CLC": own(clc), "STC": own(stc), "CMC": own(cmc), "CLD": own(cld), "STD": own(std),
 	"MOVDIR64B": own(movdir64b),
-	"LES": farPointer, "LSS": farPointer, "LDS": farPointer, "LFS": farPointer, "LGS": farPointer,
+	"LES":       farPointer, "LSS": farPointer, "LDS": farPointer, "LFS": farPointer, "LGS": farPointer,
 
 	"SHL": simple(shl), "SAL": simple(shl), "SHR": simple(shr), "SAR": simple(sar),
 	"ROL": simple(rol), "ROR": simple(ror), "RCL": simple(rcl), "RCR": simple(rcr),
