@@ -59,20 +59,11 @@ func buildIndex(rows []*row) (*index, error) {
 		errs = append(errs, idx.addOpcode(k, byOpcode[k]))
 	}
 	for _, r := range rows {
-		if !idx.reaches(r) {
+		if !r.reached {
 			errs = append(errs, r.errorf("%s: no bytes select this row", r.syntax))
 		}
 	}
 	return idx, errors.Join(errs...)
-}
-
-func (idx *index) reaches(r *row) bool {
-	for _, id := range idx.slots {
-		if id == r.id {
-			return true
-		}
-	}
-	return false
 }
 
 func (idx *index) addOpcode(key int, rows []*row) error {
@@ -170,6 +161,7 @@ func winner(rows []*row, rm, ctx []bool) (int, error) {
 		if best == nil {
 			continue
 		}
+		best.reached = best.reached || other == 0
 		if other == 0 && second != nil && best.feature != "" {
 			if best.fallback != nil && best.fallback != second {
 				return 0, fmt.Errorf("without its feature this row would be several:\n\t%s\n\t%s\n\t%s", best, best.fallback, second)

@@ -29,6 +29,8 @@ type row struct {
 	enc encoding
 	// fallback is the row that the encoding selects on a CPU without feature.
 	fallback *row
+	// reached says that some bytes select the row in one of its modes.
+	reached bool
 }
 
 // operand mirrors isa.Operand; kind, class and access name its constants.
