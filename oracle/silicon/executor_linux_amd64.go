@@ -36,6 +36,7 @@ type Executor struct {
 	pid      atomic.Int64
 	// splitLock says that the kernel detects locked accesses across cache lines.
 	splitLock bool
+	branches  branchRule
 	reckless  bool // tests only: let a case reach the runner's memory
 }
 
@@ -58,7 +59,7 @@ func New(options ...Option) (*Executor, error) {
 	if err := available(); err != nil {
 		return nil, err
 	}
-	e := &Executor{cpu: -1, splitLock: cpuFlag("split_lock_detect")}
+	e := &Executor{cpu: -1, splitLock: cpuFlag("split_lock_detect"), branches: branchesOf(cpuInfo().Vendor)}
 	if err := unix.SchedGetaffinity(0, &e.mask); err != nil {
 		return nil, fmt.Errorf("silicon: sched_getaffinity: %w", err)
 	}
@@ -103,6 +104,7 @@ func (e *Executor) child(l *oracle.Layout) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
+	g.branches = e.branches
 	c, err := newChild(g)
 	for try := 1; err != nil && try < maxTries; try++ {
 		c, err = newChild(g)
@@ -361,7 +363,7 @@ func (e *Executor) collect(c *child, number uint32, seq uint64, p *plan, cs *ora
 	if s.outSeq != seq+c.canary {
 		return false
 	}
-	a := answer{kind: s.outKind, signo: s.outSigno, trap: s.outTrap, err: s.outErr, cr2: s.outCR2, rip: s.outRIP, rflags: s.outRFLAGS}
+	a := answer{kind: s.outKind, signo: s.outSigno, code: s.outCode, trap: s.outTrap, err: s.outErr, cr2: s.outCR2, rip: s.outRIP, rflags: s.outRFLAGS}
 	if a.kind != kindLanded && a.kind != kindSignal {
 		return false
 	}

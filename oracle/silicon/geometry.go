@@ -25,6 +25,8 @@ type geometry struct {
 	// writableCode says that some executable page is writable, so that the
 	// code of a case may change.
 	writableCode bool
+	// branches is the rule of the CPU that runs the cases.
+	branches branchRule
 }
 
 // run is a run of pages.

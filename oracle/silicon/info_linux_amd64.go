@@ -106,6 +106,18 @@ func cpuInfo() Info {
 	return info
 }
 
+// branchesOf returns the rule of a vendor's CPUs. TestTrapAgrees finds a CPU for
+// which it does not hold.
+func branchesOf(vendor string) branchRule {
+	switch vendor {
+	case "GenuineIntel":
+		return branchIgnores
+	case "AuthenticAMD", "HygonGenuine":
+		return branchCuts
+	}
+	return branchUnknown
+}
+
 // cpuFlag says whether /proc/cpuinfo lists a flag.
 func cpuFlag(name string) bool {
 	text, err := os.ReadFile("/proc/cpuinfo")

@@ -31,6 +31,7 @@ const (
 type answer struct {
 	kind   uint64
 	signo  uint64
+	code   uint64 // si_code
 	trap   uint64
 	err    uint64
 	cr2    uint64
@@ -51,24 +52,33 @@ const (
 func interpret(a *answer, p *plan, c *oracle.Case, r *oracle.Result) {
 	r.Ending, r.Outcome, r.Event, r.Steps = oracle.Ended, step.Okay, x86.Event{}, 0
 	r.State.RIP = a.rip
-	r.State.RFLAGS = normalFlags(a, p, c)
-	if a.kind == kindLanded {
-		r.Steps = 1
-		return
-	}
-	switch a.signo {
-	case sigALRM:
+	r.State.RFLAGS = normalFlags(a, p, c, false)
+	if a.kind == kindSignal && a.signo == sigALRM {
 		r.Ending, r.Note = oracle.RanAway, "did not end within two ticks of the CPU-time clock"
 		return
-	case sigSYS:
-		// The filter of system calls let nothing through: SYSCALL, SYSENTER,
-		// INT 80h, or code in the kernel's vsyscall page.
+	}
+	if entersKernel(&p.sh) && (a.kind == kindLanded || a.rip != c.State.RIP) {
+		// The filter of system calls lets nothing through, but Linux has calls
+		// that no filter sees (uprobe, uretprobe).
 		r.Ending, r.Note = oracle.SystemCall, "entered the kernel"
 		return
 	}
+	if a.kind == kindLanded {
+		r.State.RFLAGS = normalFlags(a, p, c, true)
+		r.Steps = 1
+		return
+	}
+	if a.signo == sigSYS {
+		// From code in the kernel's vsyscall page, or bytes that are not known.
+		r.Ending, r.Note = oracle.SystemCall, "entered the kernel"
+		return
+	}
+	if !signalFits(a) {
+		r.Ending, r.Note = oracle.Quarantined, "the kernel raised the signal, as for a state component that it has not enabled"
+		return
+	}
 	if retired(a, p, c, r) {
-		// The fault that stopped it was not the instruction's, nor is its RF.
-		r.State.RFLAGS &^= flagRF
+		r.State.RFLAGS = normalFlags(a, p, c, true)
 		r.Steps = 1
 		return
 	}
@@ -76,14 +86,41 @@ func interpret(a *answer, p *plan, c *oracle.Case, r *oracle.Result) {
 	r.Event = event(a, p, c, r)
 }
 
+// entersKernel is true of SYSCALL and INT 80h; SYSENTER is not run.
+func entersKernel(s *shape) bool {
+	return s.opmap == map0F && !s.vex && s.opcode == 0x05 || s.class == classINT && uint8(s.immediate) == 0x80
+}
+
+// signalFits says that a signal stands for the exception whose number came with
+// it. Where the kernel raises a signal of its own accord (AMX without its
+// permission: SIGILL, ILL_ILLOPC), the number is that of an earlier exception.
+func signalFits(a *answer) bool {
+	const illOperand = 2 // ILL_ILLOPN, what #UD gives
+	switch a.trap {
+	case x86.VectorDE, x86.VectorMF, x86.VectorXM:
+		return a.signo == sigFPE
+	case x86.VectorDB, x86.VectorBP:
+		return a.signo == sigTRAP
+	case x86.VectorUD:
+		return a.signo == sigILL && a.code == illOperand
+	case x86.VectorNP, x86.VectorSS, x86.VectorAC:
+		return a.signo == sigBUS
+	}
+	return a.signo == sigSEGV
+}
+
 // normalFlags: TF is the harness's own where the case did not ask for it and
-// the instruction cannot have set it. RF, which the CPU sets in the image that a
-// fault saves (SDM vol. 3, 17.3.1.1), tells how that fault is resumed, not what
-// the instruction did.
-func normalFlags(a *answer, p *plan, c *oracle.Case) uint64 {
-	f := a.rflags &^ flagRF
-	if p.stop == StopTrap && c.State.RFLAGS&flagTF == 0 && !loadsFlags(&p.sh) {
+// the instruction, if it retired, cannot have set it. RF, which the CPU sets in
+// the image that a fault saves (SDM vol. 3, 17.3.1.1), stays if there was a
+// fault, since the comparison has a rule for it; a fault that only stopped a
+// retired instruction was not its own, nor is RF.
+func normalFlags(a *answer, p *plan, c *oracle.Case, retired bool) uint64 {
+	f := a.rflags
+	if p.stop == StopTrap && c.State.RFLAGS&flagTF == 0 && !(retired && loadsFlags(&p.sh)) {
 		f &^= flagTF
+	}
+	if retired {
+		f &^= flagRF
 	}
 	return f
 }

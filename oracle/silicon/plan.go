@@ -133,7 +133,7 @@ func (g *geometry) compose(p *plan, c *oracle.Case, want Stop, pad *[padSize]byt
 	copy(out[p.codeOff:], c.Code[:p.length])
 
 	room := min(codeBytes-p.codeOff, 15)
-	p.sh.analyse(out[p.codeOff : p.codeOff+room])
+	p.sh.analyse(out[p.codeOff:p.codeOff+room], g.branches)
 	p.next = rip + uint64(p.sh.length)
 	m := memory{g: g, c: c, code: c.Code[:p.length], rip: rip}
 	p.stop = want
@@ -186,7 +186,11 @@ func choose(p *plan, m *memory, overlap bool) Stop {
 	case classIRET:
 		return StopBreakpoint // it loads the flags, TF among them
 	case classRelative:
-		if m.stops(p.next) && m.stops(p.next+uint64(s.immediate)) {
+		target := p.next + uint64(s.immediate)
+		if s.cut {
+			target = uint64(uint16(target))
+		}
+		if m.stops(p.next) && m.stops(target) {
 			return StopBreakpoint
 		}
 	case classReturn:

@@ -15,7 +15,7 @@ func shapeOf(t *testing.T, code string) *shape {
 	b, err := hex.DecodeString(code)
 	require.NoError(t, err)
 	var s shape
-	s.analyse(b)
+	s.analyse(b, branchUnknown)
 	return &s
 }
 

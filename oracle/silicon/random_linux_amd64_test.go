@@ -28,7 +28,15 @@ func randomCase(r *rand.Rand) oracle.Case {
 	binary.LittleEndian.PutUint64(b[:], r.Uint64())
 	binary.LittleEndian.PutUint64(b[8:], r.Uint64())
 	n := 1 + r.IntN(15)
-	switch r.IntN(4) {
+	switch r.IntN(6) {
+	case 4: // near relative branches, with and without an operand-size prefix
+		b[0] = []byte{0x66, 0x48, 0x90, 0x3e}[r.IntN(4)]
+		b[1] = []byte{0xe8, 0xe9, 0xeb, 0x74, 0xe3}[r.IntN(5)]
+		b[4], b[5] = 0, 0
+	case 5:
+		b[0], b[1] = 0x66, 0x0f
+		b[2] = 0x80 | b[2]&15
+		b[4], b[5], b[6] = b[4]&0x1f, 0, 0
 	case 0: // anything
 	case 1: // REX.W, one-byte map
 		b[0] = 0x48
@@ -42,7 +50,7 @@ func randomCase(r *rand.Rand) oracle.Case {
 	c.CodeLen = uint8(n)
 	if r.IntN(2) == 0 { // mostly just the instruction
 		var s shape
-		s.analyse(b[:15])
+		s.analyse(b[:15], branchUnknown)
 		if s.length > 0 {
 			c.CodeLen = uint8(s.length)
 		}
@@ -140,6 +148,7 @@ func TestTrapAgrees(t *testing.T) {
 	auto, trap := newExecutor(t), newExecutor(t, WithStop(StopTrap))
 	g, err := newGeometry(oracle.DefaultLayout)
 	require.NoError(t, err)
+	g.branches = auto.branches
 	cases := randomCases(99, n)
 	a, b := make([]oracle.Result, n), make([]oracle.Result, n)
 	require.NoError(t, auto.Run(cases, a))

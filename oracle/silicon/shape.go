@@ -66,6 +66,8 @@ type shape struct {
 	index     int8 // register, -1 none
 	scale     uint8
 	disp      int64
+	rule      branchRule
+	cut       bool  // the target of a relative branch is cut to 16 bits
 	immediate int64 // sign-extended: relative displacement, INT's vector, moffs
 }
 
@@ -97,10 +99,24 @@ func (r *reader) value(size int) int64 {
 	return int64(v<<shift) >> shift
 }
 
+// branchRule is what a CPU makes of an operand-size prefix before a near relative
+// branch in 64-bit mode.
+type branchRule uint8
+
+const (
+	branchUnknown branchRule = iota
+	// branchIgnores: the prefix does nothing (SDM vol. 2, Jcc and CALL: the
+	// operand size is forced to 64 bits).
+	branchIgnores
+	// branchCuts: the displacement has 16 bits and so has the target (APM vol. 3,
+	// 1.2.2 and the pages of the instructions).
+	branchCuts
+)
+
 // analyse fills s from the bytes at RIP; class stays classUnknown where the
 // length is not certain.
-func (s *shape) analyse(code []byte) {
-	*s = shape{base: -1, index: -1, scale: 1}
+func (s *shape) analyse(code []byte, rule branchRule) {
+	*s = shape{base: -1, index: -1, scale: 1, rule: rule}
 	if len(code) > 15 {
 		code = code[:15]
 	}
@@ -246,7 +262,7 @@ func (s *shape) oneByte(r *reader) {
 	case 'z', 'Z':
 		size = s.immZ()
 	case 'J':
-		size = 4
+		size = s.relativeSize()
 	case 'w':
 		size = 2
 	case 'v':
@@ -340,11 +356,30 @@ func (s *shape) oneByteRules(op, reg byte) {
 	}
 }
 
-// relative marks a near relative branch. With an operand-size prefix Intel
-// takes a 32-bit displacement and AMD a 16-bit one (APM vol. 3, 1.2.2), and the
-// target may be cut to 16 bits: not known here.
-func (s *shape) relative() { s.near(classRelative) }
+// relativeSize is the size of the displacement of a near relative branch that
+// is not a byte.
+func (s *shape) relativeSize() int {
+	if s.opsize && s.rex&8 == 0 && s.rule == branchCuts {
+		return 2
+	}
+	return 4
+}
 
+// relative marks a near relative branch.
+func (s *shape) relative() {
+	s.class = classRelative
+	if s.opsize {
+		switch s.rule {
+		case branchCuts:
+			s.cut = s.rex&8 == 0
+		case branchUnknown:
+			s.class = classUnknown
+		}
+	}
+}
+
+// near marks an indirect near branch. How many bytes it takes from memory with
+// an operand-size prefix differs likewise; that is left to the CPU.
 func (s *shape) near(c class) {
 	s.class = c
 	if s.opsize {
@@ -395,7 +430,7 @@ func (s *shape) escape(r *reader) {
 		s.modRM(r)
 		s.immediate = r.value(1)
 	case 'J':
-		s.immediate = r.value(4)
+		s.immediate = r.value(s.relativeSize())
 		s.relative()
 	}
 	s.twoByteRules(op, s.modrm>>3&7)

@@ -77,6 +77,7 @@ type known struct {
 	event  string // of a fault or trap: String of the event
 	strays []oracle.StrayWord
 	ending oracle.Ending
+	vendor string // the result is this vendor's only
 }
 
 const status = uint64(x86.FlagsStatus)
@@ -154,6 +155,13 @@ func knownCases() []known {
 		{name: "#GP, not canonical", code: "488b03", in: set{"rbx": 1 << 63}, event: "#GP(0x0)"},
 		{name: "#GP, selector", code: "8ed8", in: set{"rax": 0x1230}, event: "#GP(0x1230)"},
 		{name: "#GP, too long", code: "66666666666666666666666666666601", event: "#GP(0x0)"},
+		{name: "#GP, jmp to an address that is not canonical", code: "ffe3", in: set{"rbx": 1 << 63}, event: "#GP(0x0)"},
+		{name: "#GP, call the like: the push has happened", code: "ffd3", in: set{"rbx": 1 << 63}, want: set{m(stack + page - 8): code + 2}, event: "#GP(0x0)", vendor: "GenuineIntel"},
+		{name: "#GP, ret to the like", code: "c3", in: set{m(stack + page): 1 << 63}, event: "#GP(0x0)"},
+		{name: "jmp to the kernel's half", code: "ffe3", in: set{"rbx": 0xffff800000000000}, want: set{"rip": 0xffff800000000000}},
+		{name: "jmp with an operand-size prefix, Intel", code: "66eb10", length: 0x13, vendor: "GenuineIntel"},
+		{name: "jmp with an operand-size prefix, AMD", code: "66eb10", want: set{"rip": 0x13}, vendor: "AuthenticAMD"},
+		{name: "call with an operand-size prefix, Intel", code: "66e8fb0f0000", want: set{"rip": code + 0x1001, "rsp": stack + page - 8, m(stack + page - 8): code + 6}, vendor: "GenuineIntel"},
 		{name: "#SS", code: "50", in: set{"rsp": 1 << 63}, event: "#SS(0x0)"},
 		{name: "#SS through rbp", code: "488b4500", in: set{"rbp": 1 << 63}, event: "#SS(0x0)"},
 		{name: "#PF, read", code: "488b03", in: set{"rbx": 0x1000}, event: "#PF(0x4) at 0x1000"},
@@ -212,6 +220,9 @@ func TestKnown(t *testing.T) {
 	e := newExecutor(t)
 	for _, k := range knownCases() {
 		t.Run(strings.ReplaceAll(k.name, " ", "_"), func(t *testing.T) {
+			if k.vendor != "" && k.vendor != cpuInfo().Vendor {
+				t.Skip("a result of " + k.vendor)
+			}
 			c := NewCase(fromHex(t, k.code))
 			apply(t, &c, k.in)
 			k.check(t, &c, runOne(t, e, &c))
@@ -233,6 +244,7 @@ func TestStopsAgree(t *testing.T) {
 			var block [codeBytes]byte
 			g, err := newGeometry(oracle.DefaultLayout)
 			require.NoError(t, err)
+			g.branches = auto.branches
 			if g.compose(&p, &c, StopAuto, &pad, &block) != "" || !forcible(stop, &p) {
 				continue
 			}
