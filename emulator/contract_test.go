@@ -121,7 +121,7 @@ func TestContract(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var one, two emulator.Effects
 	outcomes := map[step.Outcome]int{}
-	for n := range 300_000 {
+	for n := range 150_000 {
 		hooks := step.HookAll
 		if n%3 == 1 {
 			hooks = step.Hooks(r.Uint32()) & step.HookAll
