@@ -10,7 +10,7 @@ import (
 
 // hangAfter is how long a batch may take. The references bound what they run;
 // a subject in this process cannot be stopped from outside.
-const hangAfter = 20 * time.Second
+var hangAfter = 20 * time.Second
 
 // watchdog sees workers that no longer move.
 type watchdog struct {
