@@ -46,6 +46,7 @@ const (
 	hotVSIB
 	hotControl
 	hotDebug
+	hotMask // ModRM.reg is an opmask register, or VEX.vvvv is
 )
 
 // The bits of a context, by which a row is selected among those of an opcode.
@@ -144,6 +145,8 @@ type cursor struct {
 	rex uint8
 	// segment is the override in force, or SegNone.
 	segment x86.Segment
+	// forbidden: a prefix stands before VEX that must not.
+	forbidden bool
 }
 
 // Decode decodes the first instruction of code, which may be longer than the
@@ -364,6 +367,9 @@ func (c *cursor) check(in *Inst, h *hot, p *isa.Profile) Reason {
 		return in.fail(c, c.short())
 	}
 	in.Length = uint8(c.pos)
+	if c.forbidden {
+		return in.fail(c, Undefined)
+	}
 	if in.Prefix&PrefixLock != 0 && (h.flags&hotLock == 0 || !in.IsMem) {
 		if !in.alternateCR8(p) {
 			return in.fail(c, BadLock)
@@ -373,7 +379,7 @@ func (c *cursor) check(in *Inst, h *hot, p *isa.Profile) Reason {
 	if h.modes&c.info.set == 0 {
 		return in.fail(c, WrongMode)
 	}
-	if h.flags&(hotNoVVVV|hotVSIB|hotControl|hotDebug) != 0 && !in.registersValid(h) {
+	if h.flags&(hotNoVVVV|hotVSIB|hotControl|hotDebug|hotMask) != 0 && !in.registersValid(h) {
 		return in.fail(c, Undefined)
 	}
 	if h.feature != 0 && !p.Features.Has(isa.Feature(h.feature)) {
@@ -389,9 +395,12 @@ func (in *Inst) alternateCR8(p *isa.Profile) bool {
 }
 
 // registersValid checks what some rows ask of register fields: VEX.vvvv
-// unused, a vector index, and the extension of ModRM.reg, with which only CR8
-// exists among the control registers and none of the debug registers.
+// unused, a vector index, and no extension of a register number where there
+// are eight registers: only CR8 exists beyond. (That of ModRM.rm is ignored.)
 func (in *Inst) registersValid(h *hot) bool {
+	if h.flags&hotMask != 0 && (in.Reg|in.VVVV)&8 != 0 {
+		return false
+	}
 	switch {
 	case h.flags&hotNoVVVV != 0 && in.VVVV != 0:
 		return false

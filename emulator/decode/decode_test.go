@@ -139,6 +139,8 @@ func TestDecode64(t *testing.T) {
 		{name: "rorx", code: "c4e37bf0c305", syntax: "RORX r32, r/m32, imm8", text: "rorx eax, ebx, 0x5"},
 		{name: "rorx with vvvv", code: "c4e373f0c305", reason: decode.Undefined},
 		{name: "andn with L", code: "c4e274f2c3", reason: decode.Undefined},
+		{name: "opmask 9", code: "c579905a75", reason: decode.Undefined},
+		{name: "opmask vvvv 11", code: "c4c1a546c6", reason: decode.Undefined},
 		{name: "VEX after REX", code: "48c4e270f2c3", reason: decode.Undefined},
 		{name: "VEX after 66", code: "66c4e270f2c3", reason: decode.Undefined},
 		{name: "VEX after LOCK", code: "f0c4e270f200", reason: decode.Undefined},
@@ -304,6 +306,8 @@ func TestLengthLimit(t *testing.T) {
 		{"immediate ends at 16, 15 are there", pad(11, "b8785634"), 15, decode.TooLong},
 		{"immediate ends at 16, 14 are there", pad(11, "b87856"), 14, decode.Truncated},
 		{"ModRM is byte 16", pad(13, "0faf"), 15, decode.TooLong},
+		{"VEX behind F3 is too long first", append([]byte("\x2e\x2e\x2e\x2e\x2e\x2e\x2e\x2e\xf3"), unhex(t, "c52dd392e260d400")...), 15, decode.TooLong},
+		{"VEX behind F3", append([]byte("\x2e\x2e\x2e\x2e\x2e\x2e\xf3"), unhex(t, "c52dd392e260d400")...), 15, decode.Undefined},
 		{"ModRM is missing", pad(3, "0faf"), 5, decode.Truncated},
 	}
 	for _, tt := range tests {

@@ -122,7 +122,7 @@ func (e *encoder) existingRegister() {
 			}
 		case x86.ClassControl:
 			e.reg = [4]uint8{0, 2, 3, 4}[e.reg&3]
-		case x86.ClassDebug:
+		case x86.ClassDebug, x86.ClassMask:
 			e.reg &= 7
 		}
 	}
@@ -322,10 +322,14 @@ func (e *encoder) vvvv() uint8 {
 		if e.row.Operands[i].Kind != isa.KindVVVV {
 			continue
 		}
-		if v := e.f.VVVV & 15; e.row.Attr&isa.AttrVSIB == 0 || v&7 != e.reg&7 {
-			return v
+		v := e.f.VVVV & 15
+		if e.row.Operands[i].Class == x86.ClassMask {
+			return v & 7
 		}
-		return e.f.VVVV&15 ^ 1
+		if e.row.Attr&isa.AttrVSIB != 0 && v&7 == e.reg&7 {
+			return v ^ 1
+		}
+		return v
 	}
 	return 0
 }

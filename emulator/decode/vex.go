@@ -14,8 +14,8 @@ func (c *cursor) vex(in *Inst, op byte) (int, Reason) {
 		return int(op), Valid // LES, LDS, BOUND: the byte is ModRM with memory
 	}
 	// A prefix that VEX encodes itself must not stand before it (SDM vol. 2,
-	// 2.3.2 to 2.3.5).
-	forbidden := in.prefixForbidsVEX()
+	// 2.3.2 to 2.3.5). It makes #UD, but only after the length limit.
+	c.forbidden = in.prefixForbidsVEX()
 	if op == 0x62 {
 		return 0, Undefined
 	}
@@ -35,7 +35,7 @@ func (c *cursor) vex(in *Inst, op byte) (int, Reason) {
 		return 0, c.short()
 	}
 	in.OpcodeOff = uint8(c.pos - 1)
-	if forbidden || m < 1 || m > 3 {
+	if m < 1 || m > 3 {
 		return 0, Undefined
 	}
 	in.Map, in.Opcode = isa.MapVEX1+isa.Map(m)-1, opcode

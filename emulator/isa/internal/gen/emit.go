@@ -291,7 +291,7 @@ func emitHot(b *bytes.Buffer, r *row) {
 			flags = append(flags, name)
 		}
 	}
-	vvvv, moffs, sign, far, control, debug := false, false, false, false, false, false
+	vvvv, moffs, sign, far, control, debug, mask := false, false, false, false, false, false, false
 	for _, o := range r.operands {
 		vvvv = vvvv || o.kind == "KindVVVV"
 		moffs = moffs || o.kind == "KindMoffs"
@@ -299,6 +299,7 @@ func emitHot(b *bytes.Buffer, r *row) {
 		far = far || o.kind == "KindFar"
 		control = control || o.class == "ClassControl"
 		debug = debug || o.class == "ClassDebug"
+		mask = mask || o.class == "ClassMask" && (o.kind == "KindReg" || o.kind == "KindVVVV")
 	}
 	if far {
 		imm, imm2 = r.operands[0].immSize, 2
@@ -310,6 +311,7 @@ func emitHot(b *bytes.Buffer, r *row) {
 	add(r.has("vsib"), "hotVSIB")
 	add(control, "hotControl")
 	add(debug, "hotDebug")
+	add(mask, "hotMask")
 	fl := "0"
 	if len(flags) > 0 {
 		fl = strings.Join(flags, " | ")
