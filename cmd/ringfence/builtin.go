@@ -27,7 +27,7 @@ var registry = []engine{
 			return model.New(hostcpu.Profile(), model.WithAccesses()), nil
 		},
 		decoder: func() (decoder, error) {
-			return decoder{model.NewDecoder(hostcpu.Profile()), modelText}, nil
+			return decoder{model.NewDecoder(decodeProfile), modelText}, nil
 		},
 		inspect: inspectModel,
 	},
@@ -52,10 +52,16 @@ var registry = []engine{
 	},
 }
 
+// decodeProfile is what decoders are compared with and what the decode command
+// answers by: every instruction of the table, whatever this CPU has, so that
+// the answer is the same on every machine. x86asm knows no features either, and
+// takes Intel's side where AMD differs (66h before a near branch).
+var decodeProfile = &isa.Profile{Name: "all", Vendor: isa.Intel, Features: isa.AllFeatures(), VirtualBits: 48}
+
 // modelText prints what the model decoded.
 func modelText(code []byte, mode x86.Mode, _ *oracle.Decoded) string {
 	var in decode.Inst
-	decode.Decode(&in, code, mode, hostcpu.Profile())
+	decode.Decode(&in, code, mode, decodeProfile)
 	return in.Text()
 }
 

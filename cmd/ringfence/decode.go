@@ -105,7 +105,7 @@ func parseWidth(s string) (x86.Mode, error) {
 
 // run answers the arguments, or the lines of standard input.
 func (d *decoding) run(cmd *cobra.Command, std stdio, args []string) error {
-	if len(args) > 0 && !(len(args) == 1 && args[0] == "-") {
+	if len(args) > 1 || len(args) == 1 && args[0] != "-" {
 		for i, a := range args {
 			if err := d.line(i+1, []byte(a)); err != nil {
 				return err
