@@ -13,7 +13,7 @@ import (
 // are the package's and must not be changed.
 func Quirks() []oracle.Quirk { return allQuirks }
 
-var allQuirks = slices.Concat(prefixQuirks, opcodeQuirks, groupQuirks, unknownQuirks, vectorQuirks, vexQuirks)
+var allQuirks = slices.Concat(prefixQuirks, opcodeQuirks, groupQuirks, unknownQuirks, vectorQuirks, vexQuirks, evexQuirks)
 
 // rejects says that x86asm rejects what is valid.
 func rejects(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool { return right.Valid && !wrong.Valid }

@@ -76,7 +76,10 @@ func (s *strings15) structured() {
 	if s.chance(3) {
 		s.put(0x40 | byte(s.r.Uint32())&15)
 	}
-	switch s.r.IntN(8) {
+	switch s.r.IntN(9) {
+	case 8:
+		s.put(0x62)
+		s.random(1)
 	case 0, 1:
 	case 2, 3:
 		s.put(0x0f)
