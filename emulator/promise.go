@@ -16,7 +16,7 @@ func CheckPromises(state *x86.State, fx *Effects, out Outcome) error {
 	if out != fx.Outcome {
 		return fmt.Errorf("step returned %v, effects say %v", out, fx.Outcome)
 	}
-	for _, check := range [...]func(*x86.State, *Effects) error{checkOutcome, checkStaged, checkAccesses, checkRIP} {
+	for _, check := range [...]func(*x86.State, *Effects) error{checkOutcome, checkStaged, checkAccesses, checkLocked, checkInst, checkRIP} {
 		if err := check(state, fx); err != nil {
 			return fmt.Errorf("%v: %w", out, err)
 		}
@@ -116,6 +116,41 @@ func probed(log []step.Access, w *step.Access) bool {
 		}
 	}
 	return false
+}
+
+// checkLocked: what is locked, by prefix or by nature, changes memory by a
+// compare-exchange alone. No comparison of results could tell.
+func checkLocked(_ *x86.State, fx *Effects) error {
+	if fx.NumOps == 0 {
+		return nil
+	}
+	in := &fx.Inst
+	if in.Prefix&decode.PrefixLock == 0 && !(in.IsMem && isa.Get(in.Row).Attr&isa.AttrImplicitLock != 0) {
+		return nil
+	}
+	for i := range fx.Ops[:fx.NumOps] {
+		if k := fx.Ops[i].Kind; k == step.OpWrite || k == step.OpWriteWide {
+			return fmt.Errorf("operation %d of a locked instruction is a plain write", i)
+		}
+	}
+	return nil
+}
+
+// checkInst: a decoded instruction says of map and opcode what its row says.
+func checkInst(_ *x86.State, fx *Effects) error {
+	in := &fx.Inst
+	if fx.Outcome != Okay || in.Row == 0 {
+		return nil
+	}
+	row := isa.Get(in.Row)
+	opcode := in.Opcode
+	if row.Pattern.OpcodeReg {
+		opcode &^= 7
+	}
+	if in.Map != row.Map || opcode != row.Opcode {
+		return fmt.Errorf("opcode %#x of map %d decoded as %q", in.Opcode, in.Map, row.String())
+	}
+	return nil
 }
 
 // checkRIP: only a branch goes elsewhere than to the next instruction, and

@@ -244,6 +244,10 @@ func TestPromisesCanFail(t *testing.T) {
 		{"read twice", "8b03", "rbx=20000000", func(fx *emulator.Effects) { fx.Accesses[1] = fx.Accesses[0]; fx.NumAccesses = 2 }},
 		{"write elsewhere", "8903", "rbx=20000000", func(fx *emulator.Effects) { fx.Ops[0].Access.Offset += 8 }},
 		{"write wider", "8903", "rbx=20000000", func(fx *emulator.Effects) { fx.Ops[0].Access.Size = 8 }},
+		{"locked with a plain write", "f00103", "rbx=20000000", func(fx *emulator.Effects) { fx.Ops[0].Kind = step.OpWrite }},
+		{"exchange with a plain write", "8703", "rbx=20000000", func(fx *emulator.Effects) { fx.Ops[0].Kind = step.OpWrite }},
+		{"map of another row", "0fc8", "", func(fx *emulator.Effects) { fx.Inst.Map = isa.MapOne }},
+		{"opcode of another row", "01d8", "", func(fx *emulator.Effects) { fx.Inst.Opcode = 0x29 }},
 		{"length", "90", "", func(fx *emulator.Effects) { fx.Inst.Length = decode.MaxLength + 1 }},
 		{"capacity", "90", "", func(fx *emulator.Effects) { fx.NumOps = step.MaxOps + 1 }},
 	} {
