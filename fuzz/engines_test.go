@@ -49,7 +49,7 @@ var theBench = sync.OnceValue(func() *bench {
 		reference = s
 	}
 	b.differ = diff.New(model.New(p), reference, p, states, len(b.cases[0].Memory))
-	b.dec = diff.NewDecoders(model.NewDecoder(p), x86asm.New(), x86asm.Quirks())
+	b.dec = diff.NewDecoders(model.NewDecoder(x86asm.Profile()), x86asm.New(), x86asm.Quirks())
 	return b
 })
 

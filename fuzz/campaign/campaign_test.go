@@ -223,7 +223,7 @@ func TestNextBestReference(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := config(sound(), 5000)
 			cfg.References = tt.list
-			cfg.SubjectDecoder = DecoderEngine{Name: "model", New: func() (oracle.Decoder, error) { return model.NewDecoder(hostcpu.Profile()), nil }}
+			cfg.SubjectDecoder = DecoderEngine{Name: "model", New: func() (oracle.Decoder, error) { return model.NewDecoder(x86asm.Profile()), nil }}
 			cfg.Decoders = []DecoderEngine{{Name: "x86asm", New: func() (oracle.Decoder, error) { return x86asm.New(), nil }, Quirks: x86asm.Quirks()}}
 			var messages strings.Builder
 			cfg.Message = func(m string) { fmt.Fprintln(&messages, m) }
@@ -250,7 +250,7 @@ func (w wrongLength) Decode(code []byte, mode x86.Mode, d *oracle.Decoded) {
 func TestDecodersAreCompared(t *testing.T) {
 	dec := func(w bool) func() (oracle.Decoder, error) {
 		return func() (oracle.Decoder, error) {
-			d := oracle.Decoder(model.NewDecoder(hostcpu.Profile()))
+			d := oracle.Decoder(model.NewDecoder(x86asm.Profile()))
 			if w {
 				d = wrongLength{d}
 			}
