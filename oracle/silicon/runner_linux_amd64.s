@@ -289,6 +289,11 @@ TEXT ·runnerHandler(SB), NOSPLIT|NOFRAME, $0
 
 resume:
 	ADDQ $8, SP             // the frame without its return address
+	MOVQ 176(DX), AX        // EFLAGS
+	ANDL $0x204000, AX      // NT and ID: rt_sigreturn takes these two from the
+	ORL  $2, AX             // handler's flags, not from the frame
+	PUSHQ AX
+	POPFQ
 	MOVL $15, AX            // rt_sigreturn
 	SYSCALL
 
