@@ -29,6 +29,9 @@ func (w *worker) settle() error {
 		if err != nil {
 			return err
 		}
+		if d == nil {
+			continue // noted as unstable
+		}
 		// Cases by which one broken instruction diverges in many ways are one
 		// key each; what is recorded already is only counted.
 		if err := w.c.record(d, p, w.cases64()); err != nil {
@@ -44,8 +47,10 @@ func (w *worker) settle() error {
 func (w *worker) cases64() uint64 { return w.c.cases.Load() + w.differ.Counts.Cases - w.published }
 
 // divergence makes the record of a pending divergence, small if that can be.
-// A case that does not diverge alone is recorded with the batch's answers:
-// what came before it matters, which is worth knowing.
+// A case that does not diverge alone runs again with its batch: if it diverges
+// then, what came before it matters, and the record has the batch's answers.
+// If it does not, an engine contradicts itself. A subject that does so has
+// diverged; of a reference it is noted as unstable, and nil is returned.
 func (w *worker) divergence(p *pending) (*oracle.Divergence, error) {
 	if p.key.decoder >= 0 {
 		return w.decodeDivergence(p)
@@ -56,6 +61,9 @@ func (w *worker) divergence(p *pending) (*oracle.Divergence, error) {
 	}
 	f, ok := w.differ.Reduce(&p.kase, p.key.key, limit)
 	if !ok {
+		if same, err := w.again(p); err != nil || !same {
+			return nil, err
+		}
 		f = p.found()
 	}
 	d := oracle.NewDivergence(w.c.cfg.Subject.Name, w.c.reference.Name, f.Case, f.Inst, &f.Diff, f.Subject, f.Reference)

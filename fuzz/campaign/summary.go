@@ -23,6 +23,10 @@ type Summary struct {
 	// Lost is the number of cases without an answer, as an engine died on them
 	// twice.
 	Lost uint64
+	// Unstable are cases to which the reference gave two answers: noise of the
+	// harness, or an instruction whose result depends on more than its inputs.
+	// They are not among the divergences.
+	Unstable []Unstable
 	// Rules are what each comparison rule masked, those that matched nothing
 	// included.
 	Rules []RuleUse
@@ -38,6 +42,13 @@ type Summary struct {
 	// were not known before.
 	Divergences []Divergence
 	New         int
+}
+
+// Unstable is a case to which a reference gave two answers.
+type Unstable struct {
+	Code, Text string
+	Outcomes   [2]string
+	Detail     string
 }
 
 // RuleUse says what a comparison rule did.
@@ -118,6 +129,7 @@ func (c *campaign) summarise(workers []*worker) *Summary {
 		s.Counts.Add(&w.differ.Counts)
 		rules.Add(&w.differ.Comparer.Counts)
 		s.Lost += w.lost
+		s.Unstable = append(s.Unstable, w.unstable...)
 	}
 	for _, r := range oracle.Rules() {
 		s.Rules = append(s.Rules, RuleUse{r, rules[r.ID]})

@@ -30,6 +30,10 @@ type worker struct {
 	pending []pending
 	// busy is the number of batches begun, for the watchdog.
 	busy atomic.Uint64
+	// batched is the number of cases in the batch in hand.
+	batched int
+	// unstable are cases to which the reference gave two answers.
+	unstable []Unstable
 	// lost is the number of cases without an answer, as an engine died.
 	lost uint64
 	// decoded is the instruction that inst decoded last.
@@ -43,6 +47,8 @@ type worker struct {
 type pending struct {
 	key  seenKey
 	kase oracle.Case
+	// index is its place in the batch.
+	index int
 	// What the batch said of it.
 	inst               decode.Inst
 	diff               oracle.Diff
@@ -77,7 +83,7 @@ func (w *worker) found(f *diff.Found, decoder int) {
 			return
 		}
 	}
-	p := pending{key: k, kase: *f.Case, inst: *f.Inst, diff: f.Diff}
+	p := pending{key: k, kase: *f.Case, inst: *f.Inst, diff: f.Diff, index: f.Index}
 	p.kase.Memory = append([]byte(nil), f.Case.Memory...)
 	if f.Subject != nil {
 		p.subject, p.reference = keep(f.Subject), keep(f.Reference)
@@ -101,6 +107,7 @@ func (w *worker) run() error {
 			return nil
 		}
 		cases := w.cases[:n]
+		w.batched = n
 		for i := range cases {
 			w.fill(&cases[i])
 		}

@@ -32,6 +32,8 @@ func (e *EngineError) Unwrap() error { return e.Err }
 // Found is a case on which the results differ. It is valid during the call
 // that reports it.
 type Found struct {
+	// Index is the case's place in its batch.
+	Index              int
 	Case               *oracle.Case
 	Inst               *decode.Inst
 	Subject, Reference *oracle.Result
@@ -102,7 +104,7 @@ func (d *Differ) compare(c *oracle.Case, i int) {
 	diff := d.Comparer.Compare(c, in, sub, ref)
 	d.Counts.count(in, sub, ref, &diff)
 	if diff.Fields != 0 && d.Found != nil {
-		d.found = Found{Case: c, Inst: in, Subject: sub, Reference: ref, Diff: diff}
+		d.found = Found{Index: i, Case: c, Inst: in, Subject: sub, Reference: ref, Diff: diff}
 		d.Found(&d.found)
 	}
 }
@@ -171,6 +173,13 @@ func guarded(e oracle.Executor, cases []oracle.Case, results []oracle.Result) (n
 		}
 	}()
 	return "", e.Run(cases, results)
+}
+
+// Ask runs the cases on the reference alone. The answers are valid until the
+// next run.
+func (d *Differ) Ask(cases []oracle.Case) ([]oracle.Result, error) {
+	r := d.reference[:len(cases)]
+	return r, d.ask(cases, r)
 }
 
 // Single runs one case on both engines and returns what differs, without
