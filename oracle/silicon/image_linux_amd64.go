@@ -137,9 +137,13 @@ func (b *builder) mapMemory(g *geometry, slots, slotSize int) {
 
 // settle closes what was inherited and arms signals and timer.
 func (b *builder) settle() {
+	for fd := range uint64(5) {
+		b.call("close", true, unix.SYS_CLOSE, fd)
+	}
 	// Whoever started this process may have left it descriptors without
-	// close-on-exec. Linux 5.9 has the call, as it has FSGSBASE.
-	b.call("close_range", false, unix.SYS_CLOSE_RANGE, 0, math.MaxUint32, 0)
+	// close-on-exec. The child could not use them; where a container does not
+	// know the call (Linux 5.9), they stay.
+	b.call("close_range", true, unix.SYS_CLOSE_RANGE, 0, math.MaxUint32, 0)
 	b.call("prctl(SET_NAME)", true, unix.SYS_PRCTL, unix.PR_SET_NAME, b.put([]byte("ringfence-cpu\x00")))
 	b.call("setrlimit(CORE)", true, unix.SYS_SETRLIMIT, unix.RLIMIT_CORE, b.put(words(0, 0)))
 	// Unknown byte strings may hide RDTSC and CPUID from the quarantine: they
