@@ -137,8 +137,11 @@ func TestSteering(t *testing.T) {
 		name           string
 		n, least, most int
 	}{
-		{"mapped and writable", mapped, 70, 96}, {"over a page boundary", crossing, 3, 30}, {"read-only", readOnly, 2, 15},
-		{"unmapped", unmapped, 1, 20}, {"high or not canonical", high, 1, 12},
+		{"mapped and writable", mapped, 70, 96},
+		{"over a page boundary", crossing, 3, 30},
+		{"read-only", readOnly, 2, 15},
+		{"unmapped", unmapped, 1, 20},
+		{"high or not canonical", high, 1, 12},
 	} {
 		if r.n*100 < r.least*total || r.n*100 > r.most*total {
 			t.Errorf("%s: %d of %d operands; want %d to %d %%", r.name, r.n, total, r.least, r.most)

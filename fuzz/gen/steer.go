@@ -255,7 +255,7 @@ func (s *steering) stringOperation() {
 	if v>>4&3 == 0 {
 		s.uniform()
 	}
-	if in.Prefix&(prefixRepeat) == 0 {
+	if in.Prefix&prefixRepeat == 0 {
 		return
 	}
 	n := v >> 16
