@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"sort"
 	"strconv"
@@ -15,6 +17,7 @@ import (
 	"github.com/seed-4e121ece/ringfence/emulator/decode"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/fuzz/campaign"
+	"github.com/seed-4e121ece/ringfence/fuzz/store"
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
 
@@ -230,6 +233,10 @@ func names(group []campaign.Uncovered) []string {
 	return out
 }
 
+// maxListed is how many divergences are listed for a person: a subject that is
+// broken throughout has hundreds.
+const maxListed = 40
+
 func (p *printer) divergences() {
 	if len(p.s.Divergences) == 0 {
 		fmt.Fprintf(p.out, "\nno divergence\n")
@@ -237,17 +244,42 @@ func (p *printer) divergences() {
 	}
 	fmt.Fprintf(p.out, "\ndivergences: %d\n", len(p.s.Divergences))
 	for i := range p.s.Divergences {
+		if i == maxListed {
+			fmt.Fprintf(p.out, "  … and %d more, in %s and with --json\n", len(p.s.Divergences)-i, p.cfg.Out)
+			break
+		}
 		d := &p.s.Divergences[i]
 		age := "known"
 		if d.New {
 			age = "new"
 		}
 		fmt.Fprintf(p.out, "  %s  %s (%s), %s cases, first after %s\n", d.Text, d.Kind, age, commas(d.Count), commas(d.After))
-		fmt.Fprintf(p.out, "    %s differs in %s\n", d.Code, strings.Join(d.Fields, ", "))
+		fmt.Fprintf(p.out, "    %s differs in %s%s\n", d.Code, strings.Join(d.Fields, ", "), recorded(d.Path))
 		if d.Path != "" {
 			fmt.Fprintf(p.out, "    ringfence replay %s\n", d.Path)
 		}
 	}
+}
+
+// recorded says what a record on disk tells beyond the summary: the outcomes,
+// and which flags and registers differ. It says nothing of one that is not there.
+func recorded(path string) string {
+	if path == "" {
+		return ""
+	}
+	data, err := os.ReadFile(filepath.Join(path, store.RecordName))
+	if err != nil {
+		return ""
+	}
+	d, err := oracle.ParseDivergence(data)
+	if err != nil {
+		return ""
+	}
+	text := fmt.Sprintf(": %s %s, %s %s", d.Subject, d.Outcomes[0], d.Reference, d.Outcomes[1])
+	if len(d.Detail) > 0 {
+		text += " (" + strings.Join(d.Detail, "; ") + ")"
+	}
+	return text
 }
 
 // commas writes a number with a comma between thousands.
