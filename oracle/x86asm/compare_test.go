@@ -146,11 +146,8 @@ func brief(d *oracle.Decoded) string {
 	return fmt.Sprintf("%d %s", d.Length, d.Mnemonic)
 }
 
-// modelDecoder is the model's decoder for a CPU that has everything, so that
-// no instruction is invalid for want of a feature.
-func modelDecoder() oracle.Decoder {
-	return model.NewDecoder(&isa.Profile{Name: "all", Vendor: isa.Intel, Features: isa.AllFeatures(), VirtualBits: 48})
-}
+// modelDecoder is the model's decoder for the CPU that x86asm decodes for.
+func modelDecoder() oracle.Decoder { return model.NewDecoder(Profile()) }
 
 // report fails the test for differences that no quirk explains, the most
 // frequent first.

@@ -18,19 +18,31 @@ var allQuirks = slices.Concat(prefixQuirks, opcodeQuirks, groupQuirks, unknownQu
 // rejects says that x86asm rejects what is valid.
 func rejects(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool { return right.Valid && !wrong.Valid }
 
+// rejectsAs says that x86asm rejects one of those instructions. None of them
+// takes LOCK.
+func rejectsAs(names ...string) func(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+	return func(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+		return rejects(l, right, wrong) && !l.Lock && slices.Contains(names, right.Mnemonic)
+	}
+}
+
 // accepts says that x86asm accepts what is not.
 func accepts(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool { return !right.Valid && wrong.Valid }
 
-// renamed says that x86asm gives one of the first names where one of the others
-// is right; names are pairs of x86asm's and the right one.
+// renames are the pairs of x86asm's name and the right one of which some row
+// speaks.
+var renames = map[[2]string]bool{}
+
+// renamed says that x86asm gives a wrong name. names are pairs of x86asm's and
+// the right one.
 func renamed(names ...string) func(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+	pairs := map[[2]string]bool{}
+	for i := 0; i+1 < len(names); i += 2 {
+		pair := [2]string{names[i], names[i+1]}
+		pairs[pair], renames[pair] = true, true
+	}
 	return func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
-		for i := 0; i+1 < len(names); i += 2 {
-			if wrong.Mnemonic == names[i] && right.Mnemonic == names[i+1] {
-				return true
-			}
-		}
-		return false
+		return pairs[[2]string{wrong.Mnemonic, right.Mnemonic}]
 	}
 }
 
@@ -76,8 +88,10 @@ var prefixQuirks = []oracle.Quirk{
 		When:    func(l *oracle.Lexed) bool { return l.LostREX },
 		Decoded: oracle.DecodedValidity,
 		Wrong: func(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
-			// Without the REX bytes that are void, x86asm accepts it.
-			return rejects(l, right, wrong) && withoutLostREX(l)
+			// Without the REX bytes that are void, x86asm gives the right name,
+			// or the wrong one of another row.
+			name := withoutLostREX(l)
+			return rejects(l, right, wrong) && (name == right.Mnemonic || renames[[2]string{name, right.Mnemonic}])
 		},
 		Reason: "a REX prefix that is not directly before the opcode is ignored (SDM vol. 2, 2.2.1); x86asm takes it for the opcode",
 		Evidence: []oracle.Evidence{
@@ -102,8 +116,8 @@ var prefixQuirks = []oracle.Quirk{
 }
 
 // withoutLostREX decodes the string again without the REX bytes that another
-// prefix follows, and says whether x86asm accepts it.
-func withoutLostREX(l *oracle.Lexed) bool {
+// prefix follows, and returns x86asm's name.
+func withoutLostREX(l *oracle.Lexed) string {
 	var buf [16]byte
 	code := buf[:0]
 	for i, b := range l.Code[:min(len(l.Code), 15)] {
@@ -114,7 +128,7 @@ func withoutLostREX(l *oracle.Lexed) bool {
 	}
 	var d oracle.Decoded
 	(&Decoder{}).Decode(code, l.Mode, &d)
-	return d.Valid
+	return d.Mnemonic
 }
 
 // marksLock says that x86asm marks the LOCK prefix as invalid.

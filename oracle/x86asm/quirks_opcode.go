@@ -23,7 +23,10 @@ var opcodeQuirks = []oracle.Quirk{
 	{
 		Engine: Name, Name: "mov-cr-dr-truncated", Map: isa.Map0F, Opcodes: []byte{0x20, 0x21, 0x22, 0x23},
 		When:    func(l *oracle.Lexed) bool { return l.HasModRM && memoryForm(l) && len(l.Code) < l.NumPrefix+3+5 },
-		Decoded: oracle.DecodedValidity, Wrong: rejects,
+		Decoded: oracle.DecodedValidity,
+		Wrong: func(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			return rejects(l, right, wrong) && right.Mnemonic == "MOV" && int(right.Length) == l.NumPrefix+3
+		},
 		Reason:   "as mov-cr-dr-mod, where the bytes end before the SIB or displacement that is not there",
 		Evidence: []oracle.Evidence{rejected("0f2040", 3, "3 MOV", "SDM vol. 2, MOV to/from control registers")},
 	},
@@ -58,7 +61,7 @@ var opcodeQuirks = []oracle.Quirk{
 	},
 	{
 		Engine: Name, Name: "hint-nop", Map: isa.Map0F, Opcodes: []byte{0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e},
-		Decoded: oracle.DecodedValidity, Wrong: rejects,
+		Decoded: oracle.DecodedValidity, Wrong: rejectsAs("NOP", "ENDBR64", "ENDBR32", "RDSSPD", "RDSSPQ", "CLDEMOTE"),
 		Reason: "0F 19 to 0F 1E are NOPs with a ModRM byte (SDM vol. 2, NOP and table A-3), ENDBR64 among them; x86asm does not know them",
 		Evidence: []oracle.Evidence{
 			rejected("f30f1efa", 4, "4 ENDBR64", "SDM vol. 2, ENDBR64"), rejected("0f19c0", 3, "3 NOP", "SDM vol. 2, table A-3"),
@@ -69,21 +72,21 @@ var opcodeQuirks = []oracle.Quirk{
 	{
 		Engine: Name, Name: "nop-digit", Map: isa.Map0F, Opcodes: []byte{0x1f},
 		When:    func(l *oracle.Lexed) bool { return l.Reg() != 0 || l.REX&8 != 0 },
-		Decoded: oracle.DecodedValidity, Wrong: rejects,
+		Decoded: oracle.DecodedValidity, Wrong: rejectsAs("NOP"),
 		Reason:   "0F 1F is NOP whatever ModRM.reg and REX.W (SDM vol. 2, NOP and table A-3); x86asm knows /0 without REX.W alone",
 		Evidence: []oracle.Evidence{rejected("0f1fc8", 3, "3 NOP", "SDM vol. 2, table A-3"), rejected("480f1f00", 4, "4 NOP", "SDM vol. 2, NOP")},
 	},
 	{
 		Engine: Name, Name: "prefetch-other", Map: isa.Map0F, Opcodes: []byte{0x18},
 		When:    func(l *oracle.Lexed) bool { return l.Mod() == 3 || l.Reg() > 3 },
-		Decoded: oracle.DecodedValidity, Wrong: rejects,
+		Decoded: oracle.DecodedValidity, Wrong: rejectsAs("NOP"),
 		Reason:   "0F 18 is a NOP where it is no PREFETCHh (SDM vol. 2, table A-6, group 16); x86asm rejects registers and /4 to /7",
 		Evidence: []oracle.Evidence{rejected("0f18c0", 3, "3 NOP", "SDM vol. 2, table A-6"), rejected("0f1820", 3, "3 NOP", "SDM vol. 2, table A-6")},
 	},
 	{
 		Engine: Name, Name: "prefetchw-other", Map: isa.Map0F, Opcodes: []byte{0x0d},
 		When:    func(l *oracle.Lexed) bool { return l.Mod() == 3 || l.Reg() != 1 },
-		Decoded: oracle.DecodedValidity, Wrong: rejects,
+		Decoded: oracle.DecodedValidity, Wrong: rejectsAs("NOP", "PREFETCH", "PREFETCHWT1"),
 		Reason: "0F 0D is PREFETCH, PREFETCHWT1 or a NOP for the other ModRM bytes (AMD APM vol. 3, PREFETCH; SDM vol. 2, NOP); x86asm knows /1 with memory alone",
 		Evidence: []oracle.Evidence{
 			rejected("0f0d00", 3, "3 PREFETCH", "AMD APM vol. 3, PREFETCH"), rejected("0f0d10", 3, "3 PREFETCHWT1", "SDM vol. 2, PREFETCHWT1"),
@@ -123,7 +126,7 @@ var opcodeQuirks = []oracle.Quirk{
 	{
 		Engine: Name, Name: "ud-size", Map: isa.Map0F, Opcodes: []byte{0xb9, 0xff},
 		When:    func(l *oracle.Lexed) bool { return l.OpSize || l.REX&8 != 0 },
-		Decoded: oracle.DecodedValidity, Wrong: rejects,
+		Decoded: oracle.DecodedValidity, Wrong: rejectsAs("UD0", "UD1"),
 		Reason: "UD0 and UD1 take a ModRM byte at every operand size (SDM vol. 2, UD); x86asm knows the 32-bit forms alone. The CPU raises #UD in any case",
 		Evidence: []oracle.Evidence{
 			{Bytes: "660fb9c0", Mode: x86.Long64, Says: "invalid", Truth: "4 UD1", Source: "SDM vol. 2, UD"},
@@ -131,6 +134,10 @@ var opcodeQuirks = []oracle.Quirk{
 		},
 	},
 }
+
+var rdrandMemory = renamed("RDRAND", "VMPTRLD", "RDRAND", "VMCLEAR", "RDRAND", "VMXON")
+
+var rdrandNamed = renamed("RDRAND", "SENDUIPI")
 
 // knownGroup7 are the ModRM bytes of group 7 that x86asm knows and that the
 // manual allows without a prefix only: MONITOR, MWAIT, XGETBV, XSETBV, XEND,
@@ -142,14 +149,14 @@ var groupQuirks = []oracle.Quirk{
 	{
 		Engine: Name, Name: "test-alias", Map: isa.MapOne, Opcodes: []byte{0xf6, 0xf7},
 		When:    func(l *oracle.Lexed) bool { return l.Reg() == 1 },
-		Decoded: oracle.DecodedValidity, Wrong: rejects,
+		Decoded: oracle.DecodedValidity, Wrong: rejectsAs("TEST"),
 		Reason:   "F6 /1 and F7 /1 are TEST, as /0 (AMD APM vol. 3, table A-6); x86asm rejects them",
 		Evidence: []oracle.Evidence{rejected("f6c801", 3, "3 TEST", "CPU"), rejected("f7c801000000", 6, "6 TEST", "CPU")},
 	},
 	{
 		Engine: Name, Name: "shl-alias", Map: isa.MapOne, Opcodes: []byte{0xc0, 0xc1, 0xd0, 0xd1, 0xd2, 0xd3},
 		When:    func(l *oracle.Lexed) bool { return l.Reg() == 6 },
-		Decoded: oracle.DecodedValidity, Wrong: rejects,
+		Decoded: oracle.DecodedValidity, Wrong: rejectsAs("SAL"),
 		Reason:   "/6 of the shift group is SHL, as /4 (AMD APM vol. 3, table A-6); x86asm rejects it",
 		Evidence: []oracle.Evidence{rejected("d1f0", 2, "2 SAL", "CPU"), rejected("c1f003", 3, "3 SAL", "CPU"), rejected("d2f0", 2, "2 SAL", "CPU")},
 	},
@@ -190,7 +197,9 @@ var groupQuirks = []oracle.Quirk{
 	},
 	{
 		Engine: Name, Name: "group7-prefix", Map: isa.Map0F, Opcodes: []byte{0x01},
-		When:    func(l *oracle.Lexed) bool { return prefixed(l) && slices.Contains(knownGroup7, l.ModRM) },
+		When: func(l *oracle.Lexed) bool {
+			return prefixed(l) && slices.Contains(knownGroup7, l.ModRM) && (l.ModRM != 0xf9 || l.Rep != 0)
+		},
 		Decoded: oracle.DecodedValidity, Wrong: accepts,
 		Reason: "XGETBV, XSETBV, XEND, XTEST, MONITOR and MWAIT are marked NP, and RDTSCP takes no F2 or F3 (SDM vol. 2); x86asm ignores the prefix",
 		Evidence: []oracle.Evidence{
@@ -226,7 +235,7 @@ var groupQuirks = []oracle.Quirk{
 		When:    func(l *oracle.Lexed) bool { return l.Reg() == 6 && l.Rep != 0 && l.Mod() == 3 },
 		Decoded: oracle.DecodedAll &^ oracle.DecodedLength,
 		Wrong: func(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
-			return wrong.Mnemonic == "RDRAND" && (l.Rep == 0xf3 && right.Mnemonic == "SENDUIPI" || l.Rep == 0xf2 && !right.Valid)
+			return rdrandNamed(l, right, wrong) || l.Rep == 0xf2 && accepts(l, right, wrong)
 		},
 		Reason: "F3 0F C7 /6 with a register is SENDUIPI, and F2 undefined (SDM vol. 2, SENDUIPI); x86asm says RDRAND for both",
 		Evidence: []oracle.Evidence{
@@ -239,7 +248,7 @@ var groupQuirks = []oracle.Quirk{
 		When: func(l *oracle.Lexed) bool {
 			return l.Mod() == 3 && l.Reg() >= 5 && l.RM() != 0 && l.Rep == 0 && !l.OpSize
 		},
-		Decoded: oracle.DecodedValidity, Wrong: rejects,
+		Decoded: oracle.DecodedValidity, Wrong: rejectsAs("LFENCE", "MFENCE", "SFENCE"),
 		Reason:   "the fences ignore ModRM.rm (SDM vol. 2, LFENCE); x86asm knows rm 0 alone",
 		Evidence: []oracle.Evidence{rejected("0faee9", 3, "3 LFENCE", "CPU"), rejected("0faef1", 3, "3 MFENCE", "CPU"), rejected("0faeff", 3, "3 SFENCE", "CPU")},
 	},
@@ -260,10 +269,7 @@ var groupQuirks = []oracle.Quirk{
 		When:    func(l *oracle.Lexed) bool { return l.Reg() == 6 && l.REX&8 != 0 && l.Mod() != 3 },
 		Decoded: oracle.DecodedAll &^ oracle.DecodedLength,
 		Wrong: func(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
-			if l.Rep == 0xf2 {
-				return accepts(l, right, wrong)
-			}
-			return renamed("RDRAND", "VMPTRLD", "RDRAND", "VMCLEAR", "RDRAND", "VMXON")(l, right, wrong)
+			return rdrandMemory(l, right, wrong) || l.Rep == 0xf2 && accepts(l, right, wrong)
 		},
 		Reason: "0F C7 /6 with memory is VMPTRLD and the like (SDM vol. 2); x86asm calls it RDRAND with REX.W",
 		Evidence: []oracle.Evidence{

@@ -10,9 +10,9 @@ import (
 
 // unknown is a row for instructions of which x86asm has no entry: one opcode,
 // one condition, the evidence of what it rejects.
-func unknown(name string, m isa.Map, opcodes []byte, when func(l *oracle.Lexed) bool, what string, evidence ...oracle.Evidence) oracle.Quirk {
+func unknown(name string, names []string, m isa.Map, opcodes []byte, when func(l *oracle.Lexed) bool, what string, evidence ...oracle.Evidence) oracle.Quirk {
 	return oracle.Quirk{
-		Engine: Name, Name: name, Map: m, Opcodes: opcodes, When: when, Decoded: oracle.DecodedValidity, Wrong: rejects,
+		Engine: Name, Name: name, Map: m, Opcodes: opcodes, When: when, Decoded: oracle.DecodedValidity, Wrong: rejectsAs(names...),
 		Reason: "x86asm does not know " + what, Evidence: evidence,
 	}
 }
@@ -32,12 +32,20 @@ var unknownGroup7 = map[byte][]byte{
 	0xf3: {0xc6, 0xe8, 0xea, 0xec, 0xed, 0xee, 0xef},
 }
 
+// group7Names are what stands there.
+var group7Names = []string{
+	"ENCLV", "VMCALL", "VMLAUNCH", "VMRESUME", "VMXOFF", "PCONFIG", "WRMSRNS", "RDMSRLIST", "WRMSRLIST", "CLAC", "STAC",
+	"ENCLS", "VMFUNC", "ENCLU", "VMRUN", "VMMCALL", "VMLOAD", "VMSAVE", "STGI", "CLGI", "SKINIT", "INVLPGA", "SERIALIZE",
+	"XSUSLDTRK", "XRESLDTRK", "SETSSBSY", "SAVEPREVSSP", "RSTORSSP", "UIRET", "TESTUI", "CLUI", "STUI", "RDPKRU", "WRPKRU",
+	"MONITORX", "MWAITX", "CLZERO", "RDPRU", "INVLPGB", "TLBSYNC",
+}
+
 // unknownQuirks are about instructions that are not in x86asm's table.
 var unknownQuirks = []oracle.Quirk{
-	unknown("getsec", isa.Map0F, []byte{0x37}, nil, "GETSEC", privileged("0f37", "2 GETSEC", "SDM vol. 2, GETSEC")),
-	unknown("vmread-vmwrite", isa.Map0F, []byte{0x78, 0x79}, plain, "VMREAD and VMWRITE",
+	unknown("getsec", []string{"GETSEC"}, isa.Map0F, []byte{0x37}, nil, "GETSEC", privileged("0f37", "2 GETSEC", "SDM vol. 2, GETSEC")),
+	unknown("vmread-vmwrite", []string{"VMREAD", "VMWRITE"}, isa.Map0F, []byte{0x78, 0x79}, plain, "VMREAD and VMWRITE",
 		privileged("0f7800", "3 VMREAD", "SDM vol. 3, VMREAD"), privileged("0f79c1", "3 VMWRITE", "SDM vol. 3, VMWRITE")),
-	unknown("adx-cet", isa.Map0F38, []byte{0xf5, 0xf6}, func(l *oracle.Lexed) bool {
+	unknown("adx-cet", []string{"ADCX", "ADOX", "WRSSD", "WRSSQ", "WRUSSD", "WRUSSQ"}, isa.Map0F38, []byte{0xf5, 0xf6}, func(l *oracle.Lexed) bool {
 		if p := mandatory(l); l.Opcode == 0xf5 || p == 0 {
 			return memoryForm(l) && (p == 0x66) == (l.Opcode == 0xf5)
 		}
@@ -45,14 +53,14 @@ var unknownQuirks = []oracle.Quirk{
 	}, "ADCX, ADOX, WRSS and WRUSS",
 		rejected("660f38f6c1", 5, "5 ADCX", "SDM vol. 2, ADCX"), rejected("f30f38f6c1", 5, "5 ADOX", "SDM vol. 2, ADOX"),
 		privileged("0f38f600", "4 WRSSD", "SDM vol. 2, WRSSD"), privileged("660f38f500", "5 WRUSSD", "SDM vol. 2, WRUSSD")),
-	unknown("direct-stores", isa.Map0F38, []byte{0xf8, 0xf9},
+	unknown("direct-stores", []string{"MOVDIR64B", "MOVDIRI", "ENQCMD", "ENQCMDS"}, isa.Map0F38, []byte{0xf8, 0xf9},
 		func(l *oracle.Lexed) bool { return memoryForm(l) && prefixed(l) == (l.Opcode == 0xf8) },
 		"MOVDIR64B, MOVDIRI, ENQCMD and ENQCMDS",
 		rejected("0f38f900", 4, "4 MOVDIRI", "SDM vol. 2, MOVDIRI"), rejected("660f38f800", 5, "5 MOVDIR64B", "SDM vol. 2, MOVDIR64B"),
 		privileged("f20f38f800", "5 ENQCMD", "SDM vol. 2, ENQCMD")),
-	unknown("invept-invvpid", isa.Map0F38, []byte{0x80, 0x81}, func(l *oracle.Lexed) bool { return mandatory(l) == 0x66 && memoryForm(l) }, "INVEPT and INVVPID",
+	unknown("invept-invvpid", []string{"INVEPT", "INVVPID"}, isa.Map0F38, []byte{0x80, 0x81}, func(l *oracle.Lexed) bool { return mandatory(l) == 0x66 && memoryForm(l) }, "INVEPT and INVVPID",
 		privileged("660f388000", "5 INVEPT", "SDM vol. 3, INVEPT"), privileged("660f388100", "5 INVVPID", "SDM vol. 3, INVVPID")),
-	unknown("group9", isa.Map0F, []byte{0xc7}, func(l *oracle.Lexed) bool {
+	unknown("group9", []string{"RDSEED", "RDPID", "VMPTRLD", "VMPTRST", "VMCLEAR", "VMXON", "SENDUIPI"}, isa.Map0F, []byte{0xc7}, func(l *oracle.Lexed) bool {
 		p := mandatory(l)
 		switch {
 		case l.Mod() == 3:
@@ -65,9 +73,9 @@ var unknownQuirks = []oracle.Quirk{
 		"RDSEED, RDPID, VMPTRLD, VMPTRST, VMCLEAR, VMXON and SENDUIPI",
 		rejected("0fc7f8", 3, "3 RDSEED", "SDM vol. 2, RDSEED"), rejected("f30fc7f8", 4, "4 RDPID", "SDM vol. 2, RDPID"),
 		privileged("0fc730", "3 VMPTRLD", "SDM vol. 3, VMPTRLD"), privileged("0fc738", "3 VMPTRST", "SDM vol. 3, VMPTRST")),
-	unknown("lkgs", isa.Map0F, []byte{0x00}, func(l *oracle.Lexed) bool { return l.Reg() == 6 && l.Rep == 0xf2 }, "LKGS",
+	unknown("lkgs", []string{"LKGS"}, isa.Map0F, []byte{0x00}, func(l *oracle.Lexed) bool { return l.Reg() == 6 && l.Rep == 0xf2 }, "LKGS",
 		privileged("f20f00f0", "4 LKGS", "Intel FRED specification, LKGS")),
-	unknown("group7", isa.Map0F, []byte{0x01},
+	unknown("group7", group7Names, isa.Map0F, []byte{0x01},
 		func(l *oracle.Lexed) bool {
 			if memoryForm(l) {
 				return l.Rep == 0xf3 && l.Reg() == 5
@@ -77,7 +85,7 @@ var unknownQuirks = []oracle.Quirk{
 		"CLAC, STAC, RDPKRU, WRPKRU, SERIALIZE and most others of group 7",
 		privileged("0f01ca", "3 CLAC", "SDM vol. 2, CLAC"), privileged("0f01ee", "3 RDPKRU", "SDM vol. 2, RDPKRU"),
 		rejected("0f01e8", 3, "3 SERIALIZE", "SDM vol. 2, SERIALIZE"), privileged("f30f0128", "4 RSTORSSP", "SDM vol. 2, RSTORSSP")),
-	unknown("group15", isa.Map0F, []byte{0xae},
+	unknown("group15", []string{"TPAUSE", "UMWAIT", "UMONITOR", "INCSSPD", "INCSSPQ", "PTWRITE"}, isa.Map0F, []byte{0xae},
 		func(l *oracle.Lexed) bool {
 			switch {
 			case memoryForm(l):
@@ -90,7 +98,7 @@ var unknownQuirks = []oracle.Quirk{
 		"TPAUSE, UMWAIT, UMONITOR and INCSSP with rm other than 0, PTWRITE with a register",
 		privileged("660faef1", "4 TPAUSE", "SDM vol. 2, TPAUSE"), privileged("f20faef1", "4 UMWAIT", "SDM vol. 2, UMWAIT"),
 		privileged("f30faef1", "4 UMONITOR", "SDM vol. 2, UMONITOR"), privileged("f30faee9", "4 INCSSPD", "SDM vol. 2, INCSSPD")),
-	unknown("hreset", isa.Map0F3A, []byte{0xf0}, func(l *oracle.Lexed) bool { return l.Rep == 0xf3 && l.ModRM == 0xc0 }, "HRESET", privileged("f30f3af0c000", "6 HRESET", "SDM vol. 2, HRESET")),
+	unknown("hreset", []string{"HRESET"}, isa.Map0F3A, []byte{0xf0}, func(l *oracle.Lexed) bool { return l.Rep == 0xf3 && l.ModRM == 0xc0 }, "HRESET", privileged("f30f3af0c000", "6 HRESET", "SDM vol. 2, HRESET")),
 	{
 		Engine: Name, Name: "group15-f3", Map: isa.Map0F, Opcodes: []byte{0xae},
 		When:    func(l *oracle.Lexed) bool { return l.Rep == 0xf3 && l.Mod() != 3 && (l.Reg() == 4 || l.Reg() == 6) },

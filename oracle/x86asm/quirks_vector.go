@@ -13,20 +13,20 @@ var fpuAliases = map[byte][]byte{0xd9: {3}, 0xdc: {2, 3}, 0xdd: {1}, 0xde: {2}, 
 
 // vectorQuirks are about x87, MMX and SSE.
 var vectorQuirks = []oracle.Quirk{
-	unknown("fpu-alias", isa.MapOne, []byte{0xd9, 0xdc, 0xdd, 0xde, 0xdf}, func(l *oracle.Lexed) bool { return l.Mod() == 3 && slices.Contains(fpuAliases[l.Opcode], l.Reg()) },
+	unknown("fpu-alias", []string{"FCOM", "FCOMP", "FXCH", "FSTP"}, isa.MapOne, []byte{0xd9, 0xdc, 0xdd, 0xde, 0xdf}, func(l *oracle.Lexed) bool { return l.Mod() == 3 && slices.Contains(fpuAliases[l.Opcode], l.Reg()) },
 		"the x87 aliases: DC D0 FCOM, DC D8 and DE D0 FCOMP, DD C8 and DF C8 FXCH, D9 D8, DF D0 and DF D8 FSTP",
 		rejected("ddc8", 2, "2 FXCH", "CPU"), rejected("dcd0", 2, "2 FCOM", "CPU"), rejected("dcd8", 2, "2 FCOMP", "CPU"),
 		rejected("ded0", 2, "2 FCOMP", "CPU"), rejected("dfc8", 2, "2 FXCH", "CPU"), rejected("d9d8", 2, "2 FSTP", "CPU"),
 		rejected("dfd0", 2, "2 FSTP", "CPU")),
-	unknown("fpu-old", isa.MapOne, []byte{0xdb}, func(l *oracle.Lexed) bool { return l.ModRM == 0xe0 || l.ModRM == 0xe1 || l.ModRM == 0xe4 },
+	unknown("fpu-old", []string{"FNENI", "FNDISI", "FNSETPM"}, isa.MapOne, []byte{0xdb}, func(l *oracle.Lexed) bool { return l.ModRM == 0xe0 || l.ModRM == 0xe1 || l.ModRM == 0xe4 },
 		"FENI, FDISI and FSETPM, which do nothing since the 80387",
 		rejected("dbe0", 2, "2 FNENI", "CPU"), rejected("dbe1", 2, "2 FNDISI", "CPU"), rejected("dbe4", 2, "2 FNSETPM", "CPU")),
-	unknown("gfni", isa.Map0F3A, []byte{0xce, 0xcf}, func(l *oracle.Lexed) bool { return mandatory(l) == 0x66 }, "GF2P8AFFINEQB and GF2P8AFFINEINVQB",
+	unknown("gfni", []string{"GF2P8AFFINEQB", "GF2P8AFFINEINVQB"}, isa.Map0F3A, []byte{0xce, 0xcf}, func(l *oracle.Lexed) bool { return mandatory(l) == 0x66 }, "GF2P8AFFINEQB and GF2P8AFFINEINVQB",
 		rejected("660f3acec101", 6, "6 GF2P8AFFINEQB", "SDM vol. 2, GF2P8AFFINEQB"),
 		rejected("660f3acfc101", 6, "6 GF2P8AFFINEINVQB", "SDM vol. 2, GF2P8AFFINEINVQB")),
-	unknown("gfni-mul", isa.Map0F38, []byte{0xcf}, func(l *oracle.Lexed) bool { return mandatory(l) == 0x66 }, "GF2P8MULB",
+	unknown("gfni-mul", []string{"GF2P8MULB"}, isa.Map0F38, []byte{0xcf}, func(l *oracle.Lexed) bool { return mandatory(l) == 0x66 }, "GF2P8MULB",
 		rejected("660f38cfc1", 5, "5 GF2P8MULB", "SDM vol. 2, GF2P8MULB")),
-	unknown("sse4a", isa.Map0F, []byte{0x78, 0x79}, func(l *oracle.Lexed) bool {
+	unknown("sse4a", []string{"EXTRQ", "INSERTQ"}, isa.Map0F, []byte{0x78, 0x79}, func(l *oracle.Lexed) bool {
 		p := mandatory(l)
 		return l.Mod() == 3 && (p == 0xf2 || p == 0x66 && (l.Opcode == 0x79 || l.Reg() == 0))
 	}, "EXTRQ and INSERTQ",

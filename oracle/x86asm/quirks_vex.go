@@ -79,6 +79,14 @@ func baseLost(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
 	return w.Operands == right.Operands && w.Operands != wrong.Operands
 }
 
+// vexOpcodeEnd is the index after the opcode.
+func vexOpcodeEnd(l *oracle.Lexed) int {
+	if l.NumPrefix < len(l.Code) && l.Code[l.NumPrefix] == 0xc5 {
+		return l.NumPrefix + 3
+	}
+	return l.NumPrefix + 4
+}
+
 // extendsReg says whether VEX.R extends ModRM.reg.
 func extendsReg(l *oracle.Lexed) bool {
 	return len(l.Code) > l.NumPrefix+1 && l.Code[l.NumPrefix+1]&0x80 == 0
@@ -110,6 +118,7 @@ var vexQuirks = []oracle.Quirk{
 	{
 		Engine: Name, Name: "vzero-modrm", Map: isa.MapVEX1, Opcodes: []byte{0x77},
 		Decoded: oracle.DecodedLength,
+		Wrong:   func(l *oracle.Lexed, right, _ *oracle.Decoded) bool { return int(right.Length) == vexOpcodeEnd(l) },
 		Reason:  "VZEROUPPER and VZEROALL have no ModRM byte (SDM vol. 2, VZEROUPPER); x86asm reads the next byte as one",
 		Evidence: []oracle.Evidence{
 			{Bytes: "c5f877c0", Mode: x86.Long64, Says: "4 VZEROUPPER", Truth: "3 VZEROUPPER", Source: "CPU", Executes: oracle.CPUValid, Length: 3},
@@ -118,13 +127,16 @@ var vexQuirks = []oracle.Quirk{
 	},
 	{
 		Engine: Name, Name: "vzero-truncated", Map: isa.MapVEX1, Opcodes: []byte{0x77},
-		Decoded: oracle.DecodedValidity, Wrong: rejects,
+		When:    func(l *oracle.Lexed) bool { return l.VVVV == 0 },
+		Decoded: oracle.DecodedValidity, Wrong: rejectsAs("VZEROUPPER", "VZEROALL"),
 		Reason:   "as vzero-modrm, where the bytes end before what the ModRM byte that is none asks for",
 		Evidence: []oracle.Evidence{rejected("c5f87705", 3, "3 VZEROUPPER", "CPU")},
 	},
 	{
 		Engine: Name, Name: "vex-truncated",
-		When:    func(l *oracle.Lexed) bool { return isVEX(l) && l.HasOpcode && !l.HasModRM },
+		When: func(l *oracle.Lexed) bool {
+			return isVEX(l) && l.HasOpcode && !l.HasModRM && (l.Map != isa.MapVEX1 || l.Opcode != 0x77)
+		},
 		Decoded: oracle.DecodedValidity, Wrong: accepts,
 		Reason: "a VEX instruction needs its ModRM byte; x86asm returns an instruction where the bytes end before it",
 		Evidence: []oracle.Evidence{
@@ -147,7 +159,7 @@ var vexQuirks = []oracle.Quirk{
 	},
 	{
 		Engine: Name, Name: "vex-mask-register",
-		When:    func(l *oracle.Lexed) bool { return isVEX(l) && (l.VVVV > 7 || extendsReg(l)) },
+		When:    func(l *oracle.Lexed) bool { return isVEX(l) && (l.VVVV > 7 || extendsReg(l) && l.Opcode != 0x93) },
 		Decoded: oracle.DecodedValidity,
 		Wrong: func(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
 			return accepts(l, right, wrong) && (wrong.Operands[0].Class == x86.ClassMask || wrong.Operands[1].Class == x86.ClassMask)

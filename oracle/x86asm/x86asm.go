@@ -11,6 +11,7 @@ package x86asm
 import (
 	"golang.org/x/arch/x86/x86asm"
 
+	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
@@ -24,6 +25,15 @@ type Decoder struct{}
 
 // New returns the decoder.
 func New() *Decoder { return &Decoder{} }
+
+// profile is what Profile returns.
+var profile = isa.Profile{Name: "x86asm", Vendor: isa.Intel, Features: isa.AllFeatures(), VirtualBits: 48}
+
+// Profile returns the CPU that x86asm decodes for: one with every feature, and
+// Intel's where the vendors differ (near branches with 66). A decoder that asks
+// the CPU at hand must be given this one, or the two differ for what that CPU
+// lacks. The caller must not change it.
+func Profile() *isa.Profile { return &profile }
 
 // Name returns "x86asm".
 func (*Decoder) Name() string { return Name }
