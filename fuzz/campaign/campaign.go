@@ -18,15 +18,17 @@ import (
 
 // campaign is what the workers share.
 type campaign struct {
-	cfg       *Config
-	run       string
-	start     time.Time
-	ctx       context.Context
-	stop      context.CancelFunc
-	wanted    func(isa.Mnemonic) bool
-	seeds     [][]byte
-	reference Engine
-	store     *store.Store
+	cfg    *Config
+	run    string
+	start  time.Time
+	ctx    context.Context
+	stop   context.CancelFunc
+	wanted func(isa.Mnemonic) bool
+	seeds  [][]byte
+	// decodeSeeds are the seeds that only decoders are given.
+	decodeSeeds [][]byte
+	reference   Engine
+	store       *store.Store
 	// table is the number of rows that count.
 	table int
 
@@ -62,7 +64,7 @@ func Run(ctx context.Context, cfg Config) (*Summary, error) {
 		}
 	}
 	weight := c.weight()
-	c.seeds = cfg.seeds(c.wanted, weight)
+	c.seeds, c.decodeSeeds = cfg.seeds(c.wanted, weight)
 	if cfg.Out != "" {
 		if c.store, err = store.Open(cfg.Out); err != nil {
 			return nil, err
@@ -119,8 +121,11 @@ func (c *campaign) workers(weight func(*isa.Row) int) (workers []*worker, err er
 		}
 	}()
 	for i := range c.cfg.jobs() {
-		w := &worker{c: c, index: i, seed: i, seen: map[seenKey]string{}}
-		w.gen = gen.New(gen.Config{Profile: c.cfg.Profile, Seed: mixSeed(c.cfg.Seed, i), Weight: weight, Seeds: c.seeds})
+		w := &worker{c: c, index: i, seed: i, decodeSeed: i, scratch: gen.NewCases(1)[0], seen: map[seenKey]string{}}
+		g := gen.Config{Profile: c.cfg.Profile, Seed: mixSeed(c.cfg.Seed, i), Weight: weight, Seeds: c.seeds}
+		w.gen = gen.New(g)
+		g.Seed = ^g.Seed
+		w.bytes = gen.New(g)
 		w.cases = gen.NewCases(c.cfg.batch())
 		subject, err := c.cfg.Subject.New()
 		if err != nil {

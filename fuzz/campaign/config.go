@@ -165,30 +165,31 @@ func (cfg *Config) filter() (func(m isa.Mnemonic) bool, error) {
 	return func(m isa.Mnemonic) bool { return wanted[m] }, nil
 }
 
-// seeds returns the instructions to start with: 64-bit ones whose row the
-// generator deals. The rest of the corpus has no semantics to compare yet.
-func (cfg *Config) seeds(wanted func(isa.Mnemonic) bool, weight func(*isa.Row) int) [][]byte {
-	var out [][]byte
+// seeds returns the 64-bit instructions to start with: those whose row the
+// generator deals, and the rest, which only decoders are given.
+func (cfg *Config) seeds(wanted func(isa.Mnemonic) bool, weight func(*isa.Row) int) (run, decoded [][]byte) {
 	var in decode.Inst
 	take := func(b []byte) {
-		if decode.Decode(&in, b, x86.Long64, cfg.Profile) != decode.Valid {
-			return
-		}
+		valid := decode.Decode(&in, b, x86.Long64, cfg.Profile) == decode.Valid
 		row := isa.Get(in.Row)
-		if (wanted == nil || wanted(row.Mnemonic)) && weight(row) > 0 {
-			out = append(out, b)
+		switch {
+		case wanted != nil && (!valid || !wanted(row.Mnemonic)):
+		case valid && weight(row) > 0:
+			run = append(run, b)
+		default:
+			decoded = append(decoded, b)
 		}
 	}
 	if cfg.Seeds != nil {
 		for _, b := range cfg.Seeds {
 			take(b)
 		}
-		return out
+		return run, decoded
 	}
 	for s := range corpus.Seeds() {
 		if s.Mode == 64 {
 			take(s.Bytes)
 		}
 	}
-	return out
+	return run, decoded
 }

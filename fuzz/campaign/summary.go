@@ -184,9 +184,9 @@ func reason(row *isa.Row, k *diff.RowCount, p *isa.Profile) string {
 	case k.Unimplemented > 0 && k.Unimplemented == k.Cases:
 		return "not implemented"
 	case k.Cases == 0 && row.Attr&isa.AttrX87 != 0:
-		return "not generated: x87 has no semantics yet"
+		return "decoded only: x87 has no semantics yet"
 	case k.Cases == 0 && row.Attr&isa.AttrVector != 0:
-		return "not generated: vector instructions have no semantics yet"
+		return "decoded only: vector instructions have no semantics yet"
 	case k.Cases == 0 && p.Vendor == isa.Intel && row.Attr&isa.AttrForce64 != 0 && row.Pattern.OpSize == 2:
 		return "another vendor's: this CPU ignores 66h on near branches in 64-bit mode"
 	case k.Cases == 0:

@@ -15,15 +15,21 @@ import (
 
 // worker runs batches on engines of its own.
 type worker struct {
-	c      *campaign
-	index  int
-	gen    *gen.Generator
+	c     *campaign
+	index int
+	gen   *gen.Generator
+	// bytes generates what only decoders see, so that the cases that run do
+	// not depend on it.
+	bytes  *gen.Generator
 	differ *diff.Differ
 	cases  []oracle.Case
 	// decoders are compared on each case's bytes, besides the differ's first.
 	decoders []*diff.Decoders
-	// seed is the next seed, and state how many states of it have run.
-	seed, state int
+	// scratch is a case that only decoders see.
+	scratch oracle.Case
+	// seed is the next seed, and state how many states of it have run;
+	// decodeSeed is the next of those for decoders alone.
+	seed, state, decodeSeed int
 	// seen are the divergences that this worker has recorded, by key; pending
 	// those of the batch in hand.
 	seen    map[seenKey]string
@@ -177,14 +183,38 @@ func (w *worker) batch(cases []oracle.Case) error {
 			w.c.message(fmt.Sprintf("%d cases have no answer: the %s died twice on them", len(cases), gone.Name))
 		}
 	}
-	for i, d := range w.decoders {
-		for j := range cases {
-			if dd := d.Compare(cases[j].CodeBytes(), cases[j].State.Mode); dd != nil {
-				w.foundDecoded(&cases[j], dd, i)
+	if len(w.decoders) > 0 {
+		for i := range cases {
+			w.compareDecoders(&cases[i])
+		}
+		for range len(cases) / 4 {
+			if w.decodeOnly() {
+				w.compareDecoders(&w.scratch)
 			}
 		}
 	}
 	return nil
+}
+
+// decodeOnly makes the code of a case that no executor runs: the seeds that
+// the executor is not given, then rows without semantics.
+func (w *worker) decodeOnly() bool {
+	if seeds := w.c.decodeSeeds; w.decodeSeed < len(seeds) {
+		c := &w.scratch
+		c.Code = [16]byte{}
+		c.CodeLen = uint8(copy(c.Code[:decode.MaxLength], seeds[w.decodeSeed]))
+		w.decodeSeed += w.c.cfg.jobs()
+		return true
+	}
+	return w.c.wanted == nil && w.bytes.Undealt(&w.scratch)
+}
+
+func (w *worker) compareDecoders(c *oracle.Case) {
+	for i, d := range w.decoders {
+		if dd := d.Compare(c.CodeBytes(), c.State.Mode); dd != nil {
+			w.foundDecoded(c, dd, i)
+		}
+	}
 }
 
 func (w *worker) foundDecoded(c *oracle.Case, dd *diff.DecodeDiff, decoder int) {

@@ -109,6 +109,16 @@ func (g *Generator) disorder(t *text, v uint64) {
 	}
 }
 
+// stretch puts useless prefixes before an instruction, so that it is about as
+// long as an instruction may be.
+func (g *Generator) stretch(t *text) {
+	v := g.rand.Uint64()
+	p := [4]byte{0x2e, 0x3e, 0x65, 0x66}[v&3]
+	for want := decode.MaxLength - 1 + int(v>>8%3); t.n < want && t.n > 0; {
+		t.insert(0, p)
+	}
+}
+
 // Encode appends one instruction of the row as the generator would choose it.
 // It is for tests of decoders.
 func (g *Generator) Encode(dst []byte, row isa.ID) []byte {

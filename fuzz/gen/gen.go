@@ -38,6 +38,8 @@ type Generator struct {
 	// is the one to deal.
 	deck []isa.ID
 	next int
+	// rest holds the rows that are not dealt, for decoders alone.
+	rest []isa.ID
 	inst decode.Inst
 	text text
 	// prefix holds the prefixes of an instruction that is being chosen.
@@ -54,11 +56,15 @@ func New(cfg Config) *Generator {
 	rows := isa.Rows()
 	for i := range rows {
 		row := &rows[i]
-		if row.ID == 0 || row.Modes&isa.Mode64 == 0 {
+		if row.Modes&isa.Mode64 == 0 {
 			continue
 		}
-		for range weight(row) {
+		n := weight(row)
+		for range n {
 			g.deck = append(g.deck, row.ID)
+		}
+		if n == 0 {
+			g.rest = append(g.rest, row.ID)
 		}
 	}
 	g.shuffle()
@@ -121,8 +127,28 @@ func (g *Generator) Next(c *oracle.Case) {
 // FromRow fills c with an instruction of the row in a state that suits it.
 func (g *Generator) FromRow(c *oracle.Case, row isa.ID) {
 	g.instruction(&g.text, row)
+	if g.rand.Chance(2) {
+		g.stretch(&g.text)
+	}
 	g.take(c, g.text.bytes())
 	g.Fill(c, true)
+}
+
+// Undealt sets the code of c, and nothing else, to an instruction of a row
+// that is not dealt (weight 0), one in four of them with a mutation: for
+// decoders, which need no state. ok is false if there is no such row.
+func (g *Generator) Undealt(c *oracle.Case) (ok bool) {
+	if len(g.rest) == 0 {
+		return false
+	}
+	t := &g.text
+	v := g.rand.Uint64()
+	g.instruction(t, g.rest[v>>8%uint64(len(g.rest))])
+	if v&3 == 0 && t.n > 0 {
+		g.mutate(t, nil)
+	}
+	g.take(c, t.bytes())
+	return c.CodeLen > 0
 }
 
 // Seed fills c with the bytes as they are in a state that suits them. Only

@@ -206,6 +206,60 @@ func TestFromBytes(t *testing.T) {
 	}
 }
 
+// What the executor is not given is encoded for decoders alone.
+func TestUndealt(t *testing.T) {
+	g := New(Config{Profile: testProfile(), Seed: 1})
+	c := &NewCases(1)[0]
+	p := testProfile()
+	var in decode.Inst
+	seen := map[isa.ID]bool{}
+	for range 50000 {
+		if !g.Undealt(c) {
+			continue
+		}
+		if decode.Decode(&in, c.CodeBytes(), x86.Long64, p) == decode.Valid {
+			seen[in.Row] = true
+		}
+	}
+	missing := 0
+	for _, id := range g.rest {
+		if !seen[id] {
+			missing++
+			if missing < 10 {
+				t.Log(isa.Get(id).String())
+			}
+		}
+	}
+	if missing > len(g.rest)/50 {
+		t.Errorf("%d of %d rows never came", missing, len(g.rest))
+	}
+	if all := New(Config{Profile: p, Weight: func(*isa.Row) int { return 1 }}); all.Undealt(c) {
+		t.Error("every row is dealt, and one was not")
+	}
+}
+
+// Some instructions are as long as can be, and one byte longer.
+func TestLongInstructions(t *testing.T) {
+	g := New(Config{Profile: testProfile(), Seed: 1})
+	c := &NewCases(1)[0]
+	var in decode.Inst
+	long, tooLong := 0, 0
+	for range 100000 {
+		g.Next(c)
+		switch decode.Decode(&in, c.CodeBytes(), x86.Long64, g.profile) {
+		case decode.Valid:
+			if in.Length == decode.MaxLength {
+				long++
+			}
+		case decode.TooLong:
+			tooLong++
+		}
+	}
+	if long < 50 || tooLong < 20 {
+		t.Errorf("%d instructions of 15 bytes, %d of more, in 100000; want 50 and 20", long, tooLong)
+	}
+}
+
 func TestNextAllocatesNothing(t *testing.T) {
 	g := New(Config{Profile: testProfile(), Seed: 1, Seeds: [][]byte{{0x48, 0x01, 0xd8}}})
 	c := &NewCases(1)[0]

@@ -212,7 +212,11 @@ func (s *steering) traits() {
 		s.enter()
 	}
 	if t&traitPopFlags != 0 {
-		s.poke(st.GPR[x86.RSP], s.Uint64()&^uint64(x86.TF), 8)
+		flags := s.Uint64()
+		if flags>>60 != 0 {
+			flags &^= uint64(x86.TF)
+		}
+		s.poke(st.GPR[x86.RSP], flags, 8)
 	}
 	if t&traitXlat != 0 {
 		st.GPR[x86.RBX] = s.address(1) - st.GPR[x86.RAX]&0xff - s.segmentBase(in.Segment)
