@@ -147,6 +147,8 @@ type cursor struct {
 	segment x86.Segment
 	// forbidden: a prefix stands before VEX that must not.
 	forbidden bool
+	// high is EVEX.R': 16 or 0.
+	high uint8
 }
 
 // Decode decodes the first instruction of code, which may be longer than the
@@ -379,7 +381,10 @@ func (c *cursor) check(in *Inst, h *hot, p *isa.Profile) Reason {
 	if h.modes&c.info.set == 0 {
 		return in.fail(c, WrongMode)
 	}
-	if h.flags&(hotNoVVVV|hotVSIB|hotControl|hotDebug|hotMask) != 0 && !in.registersValid(h) {
+	if in.Row >= firstEVEX && !c.evexOperands(in, h, &evexForms[in.Row-firstEVEX]) {
+		return in.fail(c, Undefined)
+	}
+	if h.flags&(hotNoVVVV|hotVSIB|hotControl|hotDebug|hotMask) != 0 && !c.registersValid(in, h) {
 		return in.fail(c, Undefined)
 	}
 	if h.feature != 0 && !p.Features.Has(isa.Feature(h.feature)) {
@@ -397,8 +402,8 @@ func (in *Inst) alternateCR8(p *isa.Profile) bool {
 // registersValid checks what some rows ask of register fields: VEX.vvvv
 // unused, a vector index, and no extension of a register number where there
 // are eight registers: only CR8 exists beyond. (That of ModRM.rm is ignored.)
-func (in *Inst) registersValid(h *hot) bool {
-	if h.flags&hotMask != 0 && (in.Reg|in.VVVV)&8 != 0 {
+func (c *cursor) registersValid(in *Inst, h *hot) bool {
+	if h.flags&hotMask != 0 && (in.Reg >= 8 || in.Map <= isa.MapVEX3 && in.VVVV >= 8) {
 		return false
 	}
 	switch {
@@ -407,6 +412,9 @@ func (in *Inst) registersValid(h *hot) bool {
 	case h.flags&hotVSIB != 0:
 		// A gather's destination, index and mask must differ (SDM vol. 2,
 		// VGATHERDPS).
+		if in.Map >= isa.MapEVEX1 {
+			return in.VVVV == 0 && (in.Reg != in.Index || c.storesMemory(in))
+		}
 		return in.HasSIB && in.Reg != in.Index && in.Reg != in.VVVV && in.Index != in.VVVV
 	case h.flags&hotControl != 0:
 		return in.Reg <= 8

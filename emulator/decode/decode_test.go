@@ -139,6 +139,12 @@ func TestDecode64(t *testing.T) {
 		{name: "rorx", code: "c4e37bf0c305", syntax: "RORX r32, r/m32, imm8", text: "rorx eax, ebx, 0x5"},
 		{name: "rorx with vvvv", code: "c4e373f0c305", reason: decode.Undefined},
 		{name: "andn with L", code: "c4e274f2c3", reason: decode.Undefined},
+		{name: "vmovdqa64", code: "62f1fd486f4001", syntax: "VMOVDQA64 zmm1 {k1}{z}, zmm2/m512", text: "vmovdqa64 zmm0, zmmword ptr [rax+0x40]"},
+		{name: "vaddpd broadcast", code: "6261cd9b585802", syntax: "VADDPD xmm1 {k1}{z}, xmm2, xmm3/m128/m64bcst"},
+		{name: "vaddpd, register 17", code: "6201f5c258ff", syntax: "VADDPD zmm1 {k1}{z}, zmm2, zmm3/m512/m64bcst{er}", text: "vaddpd zmm31 {k2}{z}, zmm17, zmm31"},
+		{name: "vaddpd, registers 31", code: "62018dc358ff", syntax: "VADDPD zmm1 {k1}{z}, zmm2, zmm3/m512/m64bcst{er}", text: "vaddpd zmm31 {k3}{z}, zmm30, zmm31"},
+		{name: "zeroing without mask", code: "6201cdc058ff", reason: decode.Undefined},
+		{name: "vpgatherdd without mask", code: "62f27d48900420", reason: decode.Undefined},
 		{name: "opmask 9", code: "c579905a75", reason: decode.Undefined},
 		{name: "opmask vvvv 11", code: "c4c1a546c6", reason: decode.Undefined},
 		{name: "VEX after REX", code: "48c4e270f2c3", reason: decode.Undefined},
@@ -447,8 +453,8 @@ func TestAddressAndTarget(t *testing.T) {
 func TestUncovered(t *testing.T) {
 	p := allFeatures(isa.Intel)
 	tests := []struct{ code, group string }{
-		{"62f1fd486f00", "EVEX"},
-		{"6662f1fd486f00", ""},
+		{"62f57c485800", "EVEX"},
+		{"6662f57c485800", ""},
 		{"8fe97800c0", "XOP"},
 		{"8fe000", ""},
 		{"0f0f00b4", "3DNow!"},

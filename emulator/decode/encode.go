@@ -2,6 +2,7 @@ package decode
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
@@ -30,6 +31,9 @@ type Form struct {
 	VVVV uint8
 	// VEX3 asks for the three-byte prefix where the two-byte one would do.
 	VEX3 bool
+	// EVEX holds the bits of EVEX.aaa (0 to 2), z (7) and b (4) that are
+	// wanted; what the row refuses is dropped.
+	EVEX uint8
 	Disp uint64
 	Imm  uint64
 	Imm2 uint16
@@ -45,12 +49,12 @@ func Encode(dst []byte, id isa.ID, mode x86.Mode, f Form) []byte {
 	}
 	e.out = append(e.out, f.Prefixes...)
 	e.prefixes()
-	if row.Map >= isa.MapVEX1 {
-		if row.Map > isa.MapVEX3 {
-			return dst
-		}
+	switch {
+	case row.Map >= isa.MapEVEX1:
+		e.evex()
+	case row.Map >= isa.MapVEX1:
 		e.vex()
-	} else {
+	default:
 		e.legacy()
 	}
 	e.rest()
@@ -284,8 +288,7 @@ func (e *encoder) opcode() {
 
 func (e *encoder) vex() {
 	p := &e.row.Pattern
-	pp := map[isa.PrefixRule]uint8{isa.Prefix66: 1, isa.PrefixF3: 2, isa.PrefixF2: 3}[p.Prefix]
-	vvvv := e.vvvv()
+	pp, vvvv := vexPrefix(p.Prefix), e.vvvv()
 	if e.width != 64 {
 		e.rex &= rexW
 		if p.W == 2 {
@@ -303,6 +306,56 @@ func (e *encoder) vex() {
 		e.out = append(e.out, 0xc5, ^e.rex<<5&0x80|last)
 	}
 	e.opcode()
+}
+
+// vexPrefix is the field pp.
+func vexPrefix(p isa.PrefixRule) uint8 {
+	switch p {
+	case isa.Prefix66:
+		return 1
+	case isa.PrefixF3:
+		return 2
+	case isa.PrefixF2:
+		return 3
+	}
+	return 0
+}
+
+// evex writes an EVEX prefix for the registers 0 to 15; REX.X gives a
+// register in ModRM.rm 16 more.
+func (e *encoder) evex() {
+	p := &e.row.Pattern
+	vvvv := e.vvvv()
+	if e.width != 64 {
+		e.rex &= rexW
+		vvvv &= 7
+	}
+	mmm := uint8(slices.Index(evexMaps[:], e.row.Map))
+	length := max(p.L, 1) - 1
+	e.out = append(e.out, 0x62, ^e.rex<<5|0x10|mmm, e.rex&rexW<<4|(^vvvv&15)<<3|4|vexPrefix(p.Prefix), e.evexBits()|length<<5|evexV)
+	e.opcode()
+}
+
+// evexBits is what the row takes of the aaa, z and b that the form asks for.
+func (e *encoder) evexBits() uint8 {
+	form, want := &e.row.EVEX, e.f.EVEX
+	var bits uint8
+	switch form.Mask {
+	case isa.MaskOptional:
+		bits = want & evexMask
+	case isa.MaskRequired:
+		bits = max(want&evexMask, 1)
+	}
+	memory := e.mod != 3
+	dest := e.row.Operands[0].Kind
+	stores := memory && (dest == isa.KindRM || dest == isa.KindMem)
+	if form.Zeroing && bits != 0 && !stores {
+		bits |= want & evexZ
+	}
+	if memory && form.Broadcast != 0 || !memory && form.Rounding != isa.RoundingNone {
+		bits |= want & evexB
+	}
+	return bits
 }
 
 // gatherIndex is the SIB byte with an index that is neither the destination

@@ -18,7 +18,7 @@ func modeSet(m x86.Mode) isa.ModeSet {
 func randomForm(r *rand.Rand) decode.Form {
 	return decode.Form{
 		REX: uint8(r.Intn(2)) << 6, Mod: uint8(r.Intn(4)), Reg: uint8(r.Intn(16)), RM: uint8(r.Intn(16)), SIB: uint8(r.Intn(256)),
-		VVVV: uint8(r.Intn(16)), VEX3: r.Intn(2) == 0, Disp: r.Uint64(), Imm: r.Uint64(), Imm2: uint16(r.Uint32()),
+		VVVV: uint8(r.Intn(16)), VEX3: r.Intn(2) == 0, EVEX: uint8(r.Intn(256)), Disp: r.Uint64(), Imm: r.Uint64(), Imm2: uint16(r.Uint32()),
 	}
 }
 

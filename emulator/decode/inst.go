@@ -100,6 +100,9 @@ type Inst struct {
 	VVVV uint8
 	// VL is VEX.L or EVEX.L'L: 0 for 128 bits, 1 for 256, 2 for 512.
 	VL uint8
+	// EVEX is the third payload byte of EVEX: mask in bits 0 to 2, broadcast
+	// or rounding in bit 4, zeroing in bit 7; 0 without EVEX.
+	EVEX uint8
 }
 
 // Valid says whether the bytes are a valid instruction.

@@ -34,6 +34,9 @@ func (in *Inst) AppendText(b []byte) []byte {
 			b = append(b, ", "...)
 		}
 		b = in.appendOperand(b, &ops[i], &ops[0])
+		if i == 0 && in.EVEX != 0 {
+			b = in.appendMask(b)
+		}
 	}
 	return b
 }
@@ -50,6 +53,17 @@ func (in *Inst) appendPrefix(b []byte, row *isa.Row) []byte {
 		b = append(b, "repe "...)
 	default:
 		b = append(b, "repne "...)
+	}
+	return b
+}
+
+// appendMask appends the mask and zeroing of EVEX.
+func (in *Inst) appendMask(b []byte) []byte {
+	if k := in.EVEX & evexMask; k != 0 {
+		b = append(append(b, " {k"...), '0'+k, '}')
+	}
+	if in.EVEX&evexZ != 0 {
+		b = append(b, "{z}"...)
 	}
 	return b
 }

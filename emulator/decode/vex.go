@@ -17,7 +17,7 @@ func (c *cursor) vex(in *Inst, op byte) (int, Reason) {
 	// 2.3.2 to 2.3.5). It makes #UD, but only after the length limit.
 	c.forbidden = in.prefixForbidsVEX()
 	if op == 0x62 {
-		return 0, Undefined
+		return c.evexPrefix(in)
 	}
 	b, _ := c.next()
 	m, last := uint8(1), b

@@ -46,6 +46,8 @@ type Row struct {
 	// Fallback is the row that the same bytes select on a CPU without Feature
 	// (BSF for TZCNT); 0 where they are undefined then.
 	Fallback ID
+	// EVEX is what an EVEX prefix may say beyond VEX; zero for other rows.
+	EVEX EVEXForm
 }
 
 // MaxOperands is the largest number of explicit operands of any row.
@@ -300,4 +302,40 @@ type Vendor uint8
 const (
 	Intel Vendor = iota
 	AMD
+)
+
+// EVEXForm is what EVEX offers a row: mask, broadcast, rounding (SDM vol. 2,
+// 2.7).
+type EVEXForm struct {
+	Mask MaskRule
+	// Zeroing: EVEX.z is allowed (with a destination in a register).
+	Zeroing bool
+	// Broadcast is the size in bytes of the element that EVEX.b broadcasts
+	// from memory, or 0.
+	Broadcast uint8
+	// Rounding is what EVEX.b means with registers.
+	Rounding RoundingRule
+	// Scale is what an 8-bit displacement is multiplied by, in bytes.
+	Scale uint8
+}
+
+// MaskRule says which opmask a row takes.
+type MaskRule uint8
+
+// The values of MaskRule.
+const (
+	MaskNone MaskRule = iota
+	MaskOptional
+	// MaskRequired: k0 is #UD (gather, scatter).
+	MaskRequired
+)
+
+// RoundingRule says what EVEX.b means with registers.
+type RoundingRule uint8
+
+// The values of RoundingRule.
+const (
+	RoundingNone RoundingRule = iota
+	RoundingSAE
+	RoundingControl
 )

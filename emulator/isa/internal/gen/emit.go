@@ -47,6 +47,10 @@ func emitRow(b *bytes.Buffer, r *row) {
 	if r.fallback != nil {
 		fmt.Fprintf(b, ", Fallback: %d", r.fallback.id)
 	}
+	if r.enc.isEVEX {
+		f := &r.evex
+		fmt.Fprintf(b, ", EVEX: EVEXForm{%s, %t, %d, %s, %d}", f.mask, f.zeroing, f.broadcast, f.rounding, f.scale)
+	}
 	b.WriteString("},\n")
 }
 
@@ -233,7 +237,8 @@ func emitIndex(idx *index, rows []*row) []byte {
 	for _, r := range rows {
 		emitHot(&b, r)
 	}
-	b.WriteString("}\n")
+	b.WriteString("}\n\n")
+	emitEVEX(&b, rows)
 	return b.Bytes()
 }
 
@@ -338,4 +343,21 @@ func (r *row) fixedSize() int {
 		}
 	}
 	return 0
+}
+
+// emitEVEX writes the forms of the EVEX rows, which come last in the table.
+func emitEVEX(b *bytes.Buffer, rows []*row) {
+	first := len(rows) + 1
+	for _, r := range rows {
+		if r.enc.isEVEX {
+			first = min(first, r.id)
+		}
+	}
+	fmt.Fprintf(b, "// firstEVEX is the first EVEX row; all after it are EVEX rows.\nconst firstEVEX = %d\n\n", first)
+	b.WriteString("var evexForms = [...]isa.EVEXForm{\n")
+	for _, r := range rows[first-1:] {
+		f := &r.evex
+		fmt.Fprintf(b, "{Mask: isa.%s, Zeroing: %t, Broadcast: %d, Rounding: isa.%s, Scale: %d},\n", f.mask, f.zeroing, f.broadcast, f.rounding, f.scale)
+	}
+	b.WriteString("}\n")
 }

@@ -269,8 +269,8 @@ func (r *row) matchesVEX(ctx int, anyMode bool) bool {
 		return false
 	}
 	prefixes := []string{"PrefixNP", "Prefix66", "PrefixF3", "PrefixF2"}
-	if e.prefix != prefixes[ctx&3] {
-		return false
+	if e.prefix != prefixes[ctx&3] || ctx>>3&3 == 3 {
+		return false // L'L of 3 is no length
 	}
 	ignoreW := mode < 2 && r.usesGPR() // SDM vol. 2, 2.3.6.1
 	if e.w != 0 && !ignoreW && (ctx>>2&1)+1 != e.w || e.l != 0 && (ctx>>3&3)+1 != e.l {

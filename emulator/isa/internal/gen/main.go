@@ -36,7 +36,7 @@ func run(isaDir, decodeDir string) error {
 	}
 	var rows []*row
 	var errs []error
-	for _, name := range []string{"gp.txt", "control.txt", "system.txt", "x87.txt", "sse.txt", "avx.txt", "opmask.txt", "evex.txt"} {
+	for _, name := range []string{"gp.txt", "control.txt", "system.txt", "x87.txt", "sse.txt", "avx.txt", "opmask.txt", "evex0f.txt", "evex0f38.txt", "evex0f3a.txt"} {
 		path := filepath.Join(isaDir, name)
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 			continue

@@ -26,7 +26,8 @@ type row struct {
 	flags    flagEffects
 	partial  string
 
-	enc encoding
+	enc  encoding
+	evex evexForm
 	// fallback is the row that the encoding selects on a CPU without feature.
 	fallback *row
 	// reached says that some bytes select the row in one of its modes.
@@ -154,7 +155,7 @@ var attributes = map[string]string{
 // and the order of the operands (the manual's Op/En column).
 var selectors = map[string]bool{
 	"o16": true, "o32": true, "o64": true, "oany": true, "a16": true, "a32": true, "a64": true,
-	"rex.b=0": true, "rex.b=1": true, "mod-ignored": true,
+	"rex.b=0": true, "rex.b=1": true, "mod-ignored": true, "mask-required": true,
 	"RM": true, "MR": true, "RVM": true, "RMV": true, "VM": true, "MVR": true, "RVMR": true, "RVRM": true, "MRV": true, "RMI": true, "MRI": true,
 }
 
@@ -168,6 +169,14 @@ func (r *row) parseAttrs(s string) error {
 			if r.partial = partials[p]; r.partial == "" {
 				return r.errorf("partial=%q: want registers, stack, iteration or elements", p)
 			}
+			continue
+		}
+		if n, ok := strings.CutPrefix(a, "n="); ok {
+			scale, err := strconv.Atoi(n)
+			if err != nil || scale < 1 || scale > 64 || scale&(scale-1) != 0 {
+				return r.errorf("n=%q: want a power of two up to 64", n)
+			}
+			r.evex.scale = scale
 			continue
 		}
 		if attributes[a] == "" && !selectors[a] {
@@ -197,6 +206,9 @@ func (r *row) finish() error {
 		r.attrs = append(r.attrs, "undefined-result")
 	}
 	e := &r.enc
+	if e.isEVEX != (r.evex.scale != 0) {
+		return r.errorf("EVEX rows, and no others, have n=")
+	}
 	switch {
 	case r.has("o16"):
 		e.opSize = 2

@@ -24,6 +24,7 @@ func (r *row) parseSyntax(s, access string) error {
 	if n := renamed[name]; n != "" && r.has("vector") {
 		r.mnemonic = n
 	}
+	rest = r.takeDecorations(rest)
 	var toks []string
 	for _, t := range strings.Split(rest, ",") {
 		if t = strings.TrimSpace(t); t != "" {
@@ -59,7 +60,7 @@ var (
 	pairToken  = regexp.MustCompile(`^m(16|32)&(16|32|64)$`)
 	immToken   = regexp.MustCompile(`^(imm|rel|moffs)(8|16|32|64)$`)
 	vecToken   = regexp.MustCompile(`^(mm|xmm|ymm|zmm)[0-9]?(?:/m(8|16|32|64|128|256|512))?$`)
-	bcstToken  = regexp.MustCompile(`^(xmm|ymm|zmm)[0-9]?/m(128|256|512)/m(16|32|64)bcst$`)
+	bcstToken  = regexp.MustCompile(`^(xmm|ymm|zmm)[0-9]?/m([0-9]+)/m(16|32|64)bcst$`)
 	vsibToken  = regexp.MustCompile(`^vm(?:32|64)[xyz]/m(32|64)$`)
 	maskToken  = regexp.MustCompile(`^k[0-9]?(?:/m(8|16|32|64))?$`)
 )
@@ -80,6 +81,49 @@ var fixedRegisters = map[string]operand{
 // vector registers.
 var registerTokens = map[string]operand{
 	"Sreg": {class: "ClassSegment", size: 2}, "CR0-CR7": {class: "ClassControl"}, "DR0-DR7": {class: "ClassDebug"},
+}
+
+// evexForm mirrors isa.EVEXForm.
+type evexForm struct {
+	mask      string // MaskNone …
+	zeroing   bool
+	broadcast int // bytes of an element
+	rounding  string
+	scale     int
+}
+
+var broadcastToken = regexp.MustCompile(`/m(16|32|64)bcst`)
+
+// takeDecorations reads {k1}, {z}, {er}, {sae} and bcst of an EVEX row and
+// returns the operands without the braces.
+func (r *row) takeDecorations(s string) string {
+	if !r.enc.isEVEX {
+		return s
+	}
+	f := &r.evex
+	f.mask, f.rounding = "MaskNone", "RoundingNone"
+	cut := func(mark string) bool {
+		before := s
+		s = strings.ReplaceAll(s, mark, "")
+		return s != before
+	}
+	if k1, k2 := cut("{k1}"), cut("{k2}"); k1 || k2 {
+		f.mask = "MaskOptional"
+		if r.has("mask-required") {
+			f.mask = "MaskRequired"
+		}
+	}
+	f.zeroing = cut("{z}")
+	if cut("{er}") {
+		f.rounding = "RoundingControl"
+	}
+	if cut("{sae}") {
+		f.rounding = "RoundingSAE"
+	}
+	if m := broadcastToken.FindStringSubmatch(s); m != nil {
+		f.broadcast = bytesOf(m[1])
+	}
+	return s
 }
 
 func (r *row) parseOperand(t string) (operand, error) {
@@ -187,7 +231,7 @@ func vectorOperand(t string) (operand, bool) {
 		return operand{class: "ClassMask", size: 8, pure: true}, true
 	}
 	if m := bcstToken.FindStringSubmatch(t); m != nil {
-		return operand{kind: "KindRM", class: "ClassVector", size: vecSize[m[1]]}, true
+		return operand{kind: "KindRM", class: "ClassVector", size: bytesOf(m[2])}, true
 	}
 	m := vecToken.FindStringSubmatch(t)
 	if m == nil {
