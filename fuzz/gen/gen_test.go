@@ -102,6 +102,16 @@ func TestCasesAreWellFormed(t *testing.T) {
 
 func canonical(a uint64) bool { return uint64(int64(a<<16)>>16) == a }
 
+// States are made for every row, those without semantics included.
+func TestFillAnyRow(t *testing.T) {
+	p := testProfile()
+	g := New(Config{Profile: p, Seed: 6, Weight: func(*isa.Row) int { return 1 }})
+	c := &NewCases(1)[0]
+	for range 40 * len(isa.Rows()) {
+		g.Next(c)
+	}
+}
+
 // The effective address of a steered operand is where it was steered to:
 // most operands lie in mapped pages, and all the places turn up.
 func TestSteering(t *testing.T) {

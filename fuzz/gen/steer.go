@@ -63,6 +63,9 @@ func (s *steering) solve(linear uint64, moffs bool) {
 	}
 	rest := offset - in.Disp
 	base, index, scale := in.Base, in.Index, uint64(in.Scale)
+	if index >= x86.NumGPR {
+		index = x86.RegNone // none, or a vector register
+	}
 	switch {
 	case base == x86.RegRIP:
 		s.patchDisp(offset - s.c.State.RIP - uint64(in.Length))
