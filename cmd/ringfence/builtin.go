@@ -52,11 +52,10 @@ var registry = []engine{
 	},
 }
 
-// decodeProfile is what decoders are compared with and what the decode command
-// answers by: every instruction of the table, whatever this CPU has, so that
-// the answer is the same on every machine. x86asm knows no features either, and
-// takes Intel's side where AMD differs (66h before a near branch).
-var decodeProfile = &isa.Profile{Name: "all", Vendor: isa.Intel, Features: isa.AllFeatures(), VirtualBits: 48}
+// decodeProfile is what the model's decoder is compared and asked by: every
+// instruction of the table, whatever this CPU has, so that the answer is the
+// same on every machine.
+var decodeProfile = x86asm.Profile()
 
 // modelText prints what the model decoded.
 func modelText(code []byte, mode x86.Mode, _ *oracle.Decoded) string {

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"runtime/debug"
 	"sort"
 	"strconv"
@@ -17,7 +15,6 @@ import (
 	"github.com/seed-4e121ece/ringfence/emulator/decode"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/fuzz/campaign"
-	"github.com/seed-4e121ece/ringfence/fuzz/store"
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
 
@@ -35,6 +32,7 @@ func printSummary(w io.Writer, s *campaign.Summary, cfg *campaign.Config) error 
 	p.rules()
 	p.decoders()
 	p.uncovered()
+	p.unstable()
 	p.divergences()
 	return p.out.Flush()
 }
@@ -66,6 +64,7 @@ func (p *printer) totals() {
 		fmt.Fprintf(w, "  no instruction\t%s\n", invalid(k.Invalid[:]))
 		fmt.Fprintf(w, "  not implemented\t%s cases\n", commas(k.Unimplemented))
 		fmt.Fprintf(w, "  without an answer\t%s cases\n", commas(s.Lost))
+		fmt.Fprintf(w, "  unstable\t%s cases to which the reference gave two answers\n", commas(uint64(len(s.Unstable))))
 		fmt.Fprintf(w, "  encodings\t%d of %d have a case that retired\n", s.Covered, s.Table)
 		fmt.Fprintf(w, "  divergences\t%d, %d of them new\n", len(s.Divergences), s.New)
 	})
@@ -233,6 +232,21 @@ func names(group []campaign.Uncovered) []string {
 	return out
 }
 
+// unstable lists what the reference does not agree with itself on.
+func (p *printer) unstable() {
+	if len(p.s.Unstable) == 0 {
+		return
+	}
+	fmt.Fprintf(p.out, "\nunstable: two answers of the reference to one case, %d\n", len(p.s.Unstable))
+	for i, u := range p.s.Unstable {
+		if i == maxListed {
+			fmt.Fprintf(p.out, "  … and %d more, with --json\n", len(p.s.Unstable)-i)
+			break
+		}
+		fmt.Fprintf(p.out, "  %s  %s: %s, then %s %s\n", u.Text, u.Code, u.Outcomes[0], u.Outcomes[1], u.Detail)
+	}
+}
+
 // maxListed is how many divergences are listed for a person: a subject that is
 // broken throughout has hundreds.
 const maxListed = 40
@@ -254,32 +268,16 @@ func (p *printer) divergences() {
 			age = "new"
 		}
 		fmt.Fprintf(p.out, "  %s  %s (%s), %s cases, first after %s\n", d.Text, d.Kind, age, commas(d.Count), commas(d.After))
-		fmt.Fprintf(p.out, "    %s differs in %s%s\n", d.Code, strings.Join(d.Fields, ", "), recorded(d.Path))
+		fmt.Fprintf(p.out, "    %s differs in %s: %s %s, %s %s", d.Code, strings.Join(d.Fields, ", "),
+			p.s.Subject, d.Outcomes[0], d.Reference, d.Outcomes[1])
+		if len(d.Detail) > 0 {
+			fmt.Fprintf(p.out, " (%s)", strings.Join(d.Detail, "; "))
+		}
+		fmt.Fprintln(p.out)
 		if d.Path != "" {
-			fmt.Fprintf(p.out, "    ringfence replay %s\n", d.Path)
+			fmt.Fprintf(p.out, "    %s\n", d.Replay)
 		}
 	}
-}
-
-// recorded says what a record on disk tells beyond the summary: the outcomes,
-// and which flags and registers differ. It says nothing of one that is not there.
-func recorded(path string) string {
-	if path == "" {
-		return ""
-	}
-	data, err := os.ReadFile(filepath.Join(path, store.RecordName))
-	if err != nil {
-		return ""
-	}
-	d, err := oracle.ParseDivergence(data)
-	if err != nil {
-		return ""
-	}
-	text := fmt.Sprintf(": %s %s, %s %s", d.Subject, d.Outcomes[0], d.Reference, d.Outcomes[1])
-	if len(d.Detail) > 0 {
-		text += " (" + strings.Join(d.Detail, "; ") + ")"
-	}
-	return text
 }
 
 // commas writes a number with a comma between thousands.
@@ -348,9 +346,12 @@ type divergenceLine struct {
 	Code      string   `json:"code"`
 	Text      string   `json:"text"`
 	Fields    []string `json:"fields"`
-	Count     uint64   `json:"count"`
-	After     uint64   `json:"after"`
-	Replay    string   `json:"replay,omitempty"`
+	Detail    []string `json:"detail,omitempty"`
+	// Outcomes are what each engine ended with, by its name.
+	Outcomes map[string]string `json:"outcomes"`
+	Count    uint64            `json:"count"`
+	After    uint64            `json:"after"`
+	Replay   string            `json:"replay,omitempty"`
 }
 
 type summaryLine struct {
@@ -371,6 +372,7 @@ type summaryLine struct {
 	NotCompared  map[string]uint64 `json:"not_compared"`
 	Unimpl       uint64            `json:"not_implemented"`
 	Lost         uint64            `json:"lost"`
+	Unstable     []unstableLine    `json:"unstable"`
 	Covered      int               `json:"encodings_covered"`
 	Table        int               `json:"encodings"`
 	Rules        []ruleLine        `json:"rules"`
@@ -379,6 +381,13 @@ type summaryLine struct {
 	Uncovered    []uncoveredLine   `json:"uncovered"`
 	Divergences  int               `json:"divergences"`
 	New          int               `json:"new"`
+}
+
+type unstableLine struct {
+	Code     string    `json:"code"`
+	Text     string    `json:"text"`
+	Outcomes [2]string `json:"outcomes"`
+	Detail   string    `json:"detail,omitempty"`
 }
 
 type ruleLine struct {
@@ -416,10 +425,8 @@ func writeSummary(w io.Writer, s *campaign.Summary, cfg *campaign.Config) error 
 	for _, d := range s.Divergences {
 		line := divergenceLine{
 			Type: "divergence", Signature: d.Signature, New: d.New, Path: d.Path, Kind: d.Kind, Mnemonic: d.Mnemonic, Code: d.Code,
-			Text: d.Text, Fields: d.Fields, Count: d.Count, After: d.After,
-		}
-		if d.Path != "" {
-			line.Replay = "ringfence replay " + d.Path
+			Text: d.Text, Fields: d.Fields, Detail: d.Detail, Outcomes: map[string]string{s.Subject: d.Outcomes[0], d.Reference: d.Outcomes[1]},
+			Count: d.Count, After: d.After, Replay: d.Replay,
 		}
 		if err := enc.Encode(&line); err != nil {
 			return err
@@ -439,7 +446,7 @@ func summaryOf(s *campaign.Summary, cfg *campaign.Config) *summaryLine {
 		Compared: k.Compared, Retired: k.Retired, RetiredShare: s.RetiredShare(),
 		Raised: map[string]uint64{}, Invalid: map[string]uint64{}, NotCompared: map[string]uint64{},
 		Unimpl: k.Unimplemented, Lost: s.Lost, Covered: s.Covered, Table: s.Table,
-		Rules: []ruleLine{}, Quirks: []quirkLine{}, Decoders: []decoderLine{}, Uncovered: []uncoveredLine{},
+		Unstable: []unstableLine{}, Rules: []ruleLine{}, Quirks: []quirkLine{}, Decoders: []decoderLine{}, Uncovered: []uncoveredLine{},
 		Divergences: len(s.Divergences), New: s.New,
 	}
 	for v, n := range k.Vectors {
@@ -456,6 +463,9 @@ func summaryOf(s *campaign.Summary, cfg *campaign.Config) *summaryLine {
 		if n > 0 && oracle.Ending(e) != oracle.Ended {
 			line.NotCompared[oracle.Ending(e).String()] = n
 		}
+	}
+	for _, u := range s.Unstable {
+		line.Unstable = append(line.Unstable, unstableLine(u))
 	}
 	for _, r := range s.Rules {
 		line.Rules = append(line.Rules, ruleLine{r.Rule.Name, r.Count.Matched, r.Count.Masked})
