@@ -1,6 +1,9 @@
 package decode
 
-import "github.com/seed-4e121ece/ringfence/emulator/isa"
+import (
+	"github.com/seed-4e121ece/ringfence/emulator/isa"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+)
 
 // Bits of the third payload byte of EVEX, which Inst.EVEX holds (SDM vol. 2,
 // figure 2-11).
@@ -58,6 +61,9 @@ func (c *cursor) evexPrefix(in *Inst) (int, Reason) {
 // whether mask, broadcast and rounding are what the row takes.
 func (c *cursor) evexOperands(in *Inst, h *hot, form *isa.EVEXForm) bool {
 	in.Reg |= c.high
+	if c.high != 0 && fewRegisters(in.Row) {
+		return false
+	}
 	if !in.IsMem {
 		in.RM |= c.rex & rexX << 3
 	}
@@ -87,6 +93,17 @@ func (c *cursor) evexOperands(in *Inst, h *hot, form *isa.EVEXForm) bool {
 		return form.Broadcast != 0
 	}
 	return form.Rounding != isa.RoundingNone
+}
+
+// fewRegisters says whether ModRM.reg is a register of a file of 16 or fewer.
+func fewRegisters(id isa.ID) bool {
+	row := isa.Get(id)
+	for i := range row.Operands[:row.NumOperands] {
+		if o := &row.Operands[i]; o.Kind == isa.KindReg {
+			return o.Class != x86.ClassVector
+		}
+	}
+	return false
 }
 
 // storesMemory says whether the destination is memory.
