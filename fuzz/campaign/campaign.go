@@ -86,7 +86,7 @@ func Run(ctx context.Context, cfg Config) (*Summary, error) {
 		err = errors.Join(err, w.close())
 	}
 	if c.store != nil {
-		err = errors.Join(err, c.store.Flush())
+		err = errors.Join(err, c.countRuns())
 	}
 	return summary, errors.Join(c.failed, err)
 }
@@ -95,6 +95,19 @@ func Run(ctx context.Context, cfg Config) (*Summary, error) {
 // family.
 func (c *campaign) inTable(row *isa.Row) bool {
 	return row.Modes&isa.Mode64 != 0 && (c.wanted == nil || c.wanted(row.Mnemonic))
+}
+
+// countRuns writes how often this run met each divergence; recording wrote
+// the first.
+func (c *campaign) countRuns() error {
+	for _, d := range c.order {
+		if d.Count > 1 {
+			if err := c.store.Count(d.Signature, c.run, d.Count-1); err != nil {
+				return err
+			}
+		}
+	}
+	return c.store.Flush()
 }
 
 // weight restricts the generator's weights to the wanted family.

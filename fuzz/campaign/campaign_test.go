@@ -80,6 +80,12 @@ func TestPlantedFlaw(t *testing.T) {
 	runs, err := st.Runs(names[0])
 	require.NoError(t, err)
 	require.Len(t, runs, 2)
+	for _, d := range again.Divergences {
+		if d.Signature == names[0] {
+			require.Contains(t, []uint64{runs[0].Count, runs[1].Count}, d.Count)
+			require.Greater(t, d.Count, uint64(1))
+		}
+	}
 }
 
 // checkRecord parses a record, and runs its case again.
