@@ -453,7 +453,12 @@ func TestAddressAndTarget(t *testing.T) {
 func TestUncovered(t *testing.T) {
 	p := allFeatures(isa.Intel)
 	tests := []struct{ code, group string }{
-		{"62f57c485800", "EVEX"},
+		{"62f57c485800", "AVX512_FP16"},
+		{"62f37c080844", "AVX512_FP16"},
+		{"62f27e085244", "AVX512_BF16"},
+		{"62f47c485800", "APX"},
+		{"62f178485800", "APX"},
+		{"62f17cc05800", ""},
 		{"6662f57c485800", ""},
 		{"8fe97800c0", "XOP"},
 		{"8fe000", ""},

@@ -20,10 +20,7 @@ func (in *Inst) Uncovered(code []byte) string {
 		}
 		return ""
 	case op == 0x62:
-		if in.prefixForbidsVEX() {
-			return ""
-		}
-		return isa.GapEVEX
+		return in.evexGap(code[start:])
 	case op == 0xc4 || op == 0xc5:
 		return in.vexGap(code[start:])
 	}
@@ -42,7 +39,7 @@ func (in *Inst) vexGap(vex []byte) string {
 		}
 		last = vex[2]
 	}
-	prefix := [4]isa.PrefixRule{isa.PrefixNP, isa.Prefix66, isa.PrefixF3, isa.PrefixF2}[last&3]
+	prefix := vexRules[last&3]
 	if in.HasModRM {
 		return in.gap(prefix, in.ModRM)
 	}
@@ -51,6 +48,20 @@ func (in *Inst) vexGap(vex []byte) string {
 	}
 	return ""
 }
+
+// evexGap looks an undefined EVEX encoding up; evex begins with 62.
+func (in *Inst) evexGap(evex []byte) string {
+	if in.prefixForbidsVEX() || len(evex) < 6 {
+		return ""
+	}
+	if in.Map < isa.MapEVEX1 {
+		return isa.GapAPX
+	}
+	return in.gap(vexRules[evex[2]&3], evex[5])
+}
+
+// vexRules is the mandatory prefix by VEX.pp.
+var vexRules = [4]isa.PrefixRule{isa.PrefixNP, isa.Prefix66, isa.PrefixF3, isa.PrefixF2}
 
 // gap looks opcode, mandatory prefix and ModRM up in the gaps of the table.
 func (in *Inst) gap(prefix isa.PrefixRule, modrm uint8) string {

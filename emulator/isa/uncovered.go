@@ -17,8 +17,9 @@ type Gap struct {
 
 // The gaps that are not an opcode of a map that the table has.
 const (
-	// GapEVEX is what a prefix of 62h begins, where it is not BOUND.
-	GapEVEX = "EVEX"
+	// GapAPX is an EVEX prefix with another map than 1 to 3, 5 and 6, or with
+	// the bits set that APX gives a meaning.
+	GapAPX = "APX"
 	// GapXOP is what 8Fh begins with map 8 or more, where it is not POP.
 	GapXOP = "XOP"
 	// GapVEXMap is a VEX prefix with another map than 1, 2 and 3.
@@ -50,6 +51,18 @@ var Gaps = []Gap{
 	{"SHA512, SM3, SM4", MapVEX2, 0xcb, 0xcd, PrefixAny, 0, 0xff},
 	{"SHA512, SM3, SM4", MapVEX2, 0xda, 0xda, PrefixAny, 0, 0xff},
 	{"SHA512, SM3, SM4", MapVEX3, 0xde, 0xde, PrefixAny, 0, 0xff},
+	{"AVX512_FP16", MapEVEX5, 0x00, 0xff, PrefixAny, 0, 0xff},
+	{"AVX512_FP16", MapEVEX6, 0x00, 0xff, PrefixAny, 0, 0xff},
+	{"AVX512_FP16", MapEVEX3, 0x00, 0xff, PrefixNP, 0, 0xff},
+	{"AVX512_FP16", MapEVEX3, 0xc2, 0xc2, PrefixF3, 0, 0xff},
+	{"AVX512_BF16", MapEVEX2, 0x52, 0x52, PrefixF3, 0, 0xff},
+	{"AVX512_BF16", MapEVEX2, 0x72, 0x72, PrefixF3, 0, 0xff},
+	{"AVX512_BF16", MapEVEX2, 0x72, 0x72, PrefixF2, 0, 0xff},
+	{"AVX512_VP2INTERSECT", MapEVEX2, 0x68, 0x68, PrefixF2, 0, 0xff},
+	{"AVX512_4VNNIW, 4FMAPS", MapEVEX2, 0x52, 0x53, PrefixF2, 0, 0xff},
+	{"AVX512_4VNNIW, 4FMAPS", MapEVEX2, 0x9a, 0x9b, PrefixF2, 0, 0xff},
+	{"AVX512_4VNNIW, 4FMAPS", MapEVEX2, 0xaa, 0xab, PrefixF2, 0, 0xff},
+	{"AVX512ER, AVX512PF", MapEVEX2, 0xc6, 0xcd, Prefix66, 0, 0xff},
 	{"FMA4", MapVEX3, 0x48, 0x49, PrefixAny, 0, 0xff},
 	{"FMA4", MapVEX3, 0x5c, 0x5f, PrefixAny, 0, 0xff},
 	{"FMA4", MapVEX3, 0x68, 0x6f, PrefixAny, 0, 0xff},
