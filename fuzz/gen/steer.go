@@ -147,6 +147,8 @@ func (s *steering) content(linear uint64, size int) {
 		half := 4 * int(1+s.in.REX>>3&1)
 		s.poke(linear, st.GPR[x86.RAX], half)
 		s.poke(linear+uint64(half), st.GPR[x86.RDX], half)
+	case t&traitFarPointer != 0:
+		s.poke(linear+uint64(s.in.OpSize), s.selector(), 2)
 	case t&traitSegmentLoad != 0:
 		s.poke(linear, s.selector(), size)
 	default:

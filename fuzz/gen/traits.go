@@ -29,6 +29,7 @@ const (
 	traitSegmentLoad                   // a selector
 	traitAligned                       // #GP unless aligned to 16 bytes
 	traitCount                         // branches on RCX
+	traitFarPointer                    // a selector behind an offset in memory
 )
 
 // rowInfo is what the generator derives of a row once.
@@ -100,6 +101,8 @@ func mnemonicTraits(row *isa.Row) trait {
 		t |= traitDivide
 	case "IDIV":
 		t |= traitDivide | traitSigned
+	case "LSS", "LFS", "LGS":
+		t |= traitFarPointer
 	case "LEAVE":
 		t |= traitLeave
 	case "ENTER":
