@@ -372,11 +372,8 @@ func (c *cursor) check(in *Inst, h *hot, p *isa.Profile) Reason {
 	if c.forbidden {
 		return in.fail(c, Undefined)
 	}
-	if in.Prefix&PrefixLock != 0 && (h.flags&hotLock == 0 || !in.IsMem) {
-		if !in.alternateCR8(p) {
-			return in.fail(c, BadLock)
-		}
-		in.Reg = 8
+	if in.Prefix&PrefixLock != 0 && (h.flags&hotLock == 0 || !in.IsMem) && !in.alternateCR8(p) {
+		return in.fail(c, BadLock)
 	}
 	if h.modes&c.info.set == 0 {
 		return in.fail(c, WrongMode)
@@ -394,9 +391,13 @@ func (c *cursor) check(in *Inst, h *hot, p *isa.Profile) Reason {
 }
 
 // alternateCR8 says whether LOCK is the one of AMD's LOCK MOV CR0, which
-// means CR8 (APM vol. 3, MOV CRn).
+// means CR8 (APM vol. 3, MOV CRn), and then makes ModRM.reg CR8.
 func (in *Inst) alternateCR8(p *isa.Profile) bool {
-	return in.Map == isa.Map0F && in.Opcode&^2 == 0x20 && in.Reg == 0 && p.Features.Has(isa.FeatureALTMOVCR8)
+	if in.Map != isa.Map0F || in.Opcode&^2 != 0x20 || in.Reg != 0 || !p.Features.Has(isa.FeatureALTMOVCR8) {
+		return false
+	}
+	in.Reg = 8
+	return true
 }
 
 // registersValid checks what some rows ask of register fields: VEX.vvvv

@@ -196,6 +196,8 @@ func TestLock(t *testing.T) {
 		{name: "cmpxchg memory", code: "f00fb100", syntax: "CMPXCHG r/m32, r32"},
 		{name: "cmpxchg8b", code: "f00fc708", syntax: "CMPXCHG8B m64"},
 		{name: "nop memory", code: "f00f1f00", reason: decode.BadLock},
+		{name: "CR8 by another name", code: "f00f20c1", syntax: "MOV r64, CR0-CR7", text: "lock mov rcx, cr8"},
+		{name: "CR2", code: "f00f20d1", reason: decode.BadLock},
 		{name: "cut short", code: "f001", reason: decode.Truncated},
 	}
 	p := allFeatures(isa.Intel)
