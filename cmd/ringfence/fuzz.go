@@ -91,7 +91,7 @@ func (f *fuzzFlags) config(errs io.Writer) (campaign.Config, error) {
 		cfg.For = defaultDuration
 	}
 	if f.strict {
-		if cfg.Strict = exactProfile(cfg.Profile); !cfg.Strict {
+		if cfg.Strict = exactProfile(); !cfg.Strict {
 			fmt.Fprintf(errs, "ringfence: --strict: no exact profile of this CPU (%s); what the manuals leave undefined stays masked\n", cfg.Profile.Name)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -158,10 +159,23 @@ func TestFuzzInterrupted(t *testing.T) {
 
 func TestFuzzStrict(t *testing.T) {
 	plant(t).Store(false)
-	got := command(t, "", strings.Fields("fuzz --subject planted --reference model --cases 1000 --strict --out "+t.TempDir())...)
-	require.Equal(t, statusFine, got.status)
-	if !exactProfile(hostcpu.Profile()) {
-		require.Contains(t, got.err, "--strict: no exact profile of this CPU")
+	before := exactCPUs
+	defer func() { exactCPUs = before }()
+	family, number, _ := hostcpu.Signature()
+	here := before[0]
+	here.vendor, here.family, here.model = hostcpu.Vendor(), family, number
+	const said = "--strict: no exact profile of this CPU"
+	for _, known := range []bool{false, true} {
+		exactCPUs = nil
+		if known {
+			exactCPUs = append(exactCPUs, here)
+		}
+		got := command(t, "", strings.Fields("fuzz --subject planted --reference model --cases 1000 --strict --out "+t.TempDir())...)
+		require.Equal(t, statusFine, got.status)
+		require.Equal(t, !known, strings.Contains(got.err, said), got.err)
+		// What is undefined is masked only where the choices are not known.
+		masks := regexp.MustCompile(`(?m)^  flags-undefined +\d`).MatchString(got.out)
+		require.Equal(t, !known, masks, got.out)
 	}
 }
 
