@@ -219,20 +219,3 @@ func (s *steering) poke(address, v uint64, size int) {
 		at += w.Length
 	}
 }
-
-// peek loads what poke would have stored, zero outside the windows.
-func (s *steering) peek(address uint64, size int) uint64 {
-	at := 0
-	for i := range s.c.Layout.Windows {
-		w := &s.c.Layout.Windows[i]
-		if off := address - w.Address; off < uint64(w.Length) {
-			v := uint64(0)
-			for k := range min(size, w.Length-int(off)) {
-				v |= uint64(s.c.Memory[at+int(off)+k]) << (8 * k)
-			}
-			return v
-		}
-		at += w.Length
-	}
-	return 0
-}
