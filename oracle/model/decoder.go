@@ -1,6 +1,8 @@
 package model
 
 import (
+	"strings"
+
 	"github.com/seed-4e121ece/ringfence/emulator/decode"
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
@@ -54,7 +56,7 @@ func Canonical(in *decode.Inst, code []byte, out *oracle.Decoded) {
 func operand(in *decode.Inst, o *decode.Operand, c *oracle.Operand) {
 	switch o.Kind {
 	case decode.OperandReg:
-		*c = oracle.Operand{Kind: oracle.OperandRegister, Class: o.Class, Register: o.Reg, Size: registerSize(o)}
+		*c = oracle.Operand{Kind: oracle.OperandRegister, Class: o.Class, Register: o.Reg, Size: registerSize(in, o)}
 	case decode.OperandMem:
 		*c = oracle.Operand{
 			Kind: oracle.OperandMemory, Size: o.Size, AddrSize: in.AddrSize,
@@ -77,12 +79,28 @@ func operand(in *decode.Inst, o *decode.Operand, c *oracle.Operand) {
 
 // registerSize is the width of the register itself: the decoder gives a vector
 // register that is read in part the width of the part.
-func registerSize(o *decode.Operand) uint8 {
+func registerSize(in *decode.Inst, o *decode.Operand) uint8 {
 	switch o.Class {
 	case x86.ClassVector:
+		if wholeRegister[in.Row] {
+			return 16 << in.VL
+		}
 		return max(o.Size, 16)
 	case x86.ClassMMX, x86.ClassMask:
 		return 8
 	}
 	return o.Size
 }
+
+// wholeRegister says of each row that its registers are as wide as the
+// operation, although memory is accessed by elements: compress and expand.
+var wholeRegister = func() map[isa.ID]bool {
+	m := map[isa.ID]bool{}
+	rows := isa.Rows()
+	for i := range rows {
+		if n := rows[i].Mnemonic.String(); strings.Contains(n, "COMPRESS") || strings.Contains(n, "EXPAND") {
+			m[rows[i].ID] = true
+		}
+	}
+	return m
+}()

@@ -33,6 +33,9 @@ func canonical(in *x86asm.Inst, mode x86.Mode, code []byte, d *oracle.Decoded) {
 		}
 		d.NumOperands++
 	}
+	if evex := in.Prefix[0] == x86asm.PrefixEVEX; evex {
+		dropMask(d, uint8(in.Prefix[3]&7))
+	}
 	if op.shape != nil {
 		op.shape(in, d)
 	}
@@ -169,4 +172,16 @@ func vectorOperand(d *oracle.Decoded) bool {
 		}
 	}
 	return false
+}
+
+// dropMask takes the writemask away, which x86asm gives as an operand and the
+// manual writes behind the destination, {k1}. aaa is EVEX.aaa; 0 is no mask.
+func dropMask(d *oracle.Decoded, aaa uint8) {
+	// Of two operands, a mask register is a source (VPMOVM2B).
+	if o := &d.Operands[1]; aaa == 0 || d.NumOperands < 3 || o.Class != x86.ClassMask || o.Register != aaa {
+		return
+	}
+	copy(d.Operands[1:], d.Operands[2:d.NumOperands])
+	d.NumOperands--
+	d.Operands[d.NumOperands] = oracle.Operand{}
 }

@@ -1,6 +1,8 @@
 package x86asm
 
 import (
+	"strings"
+
 	"golang.org/x/arch/x86/x86asm"
 
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
@@ -14,7 +16,8 @@ type opInfo struct {
 	// immediate is the size in bytes of the immediate operand where it is not
 	// that of the first operand, or 0.
 	immediate uint8
-	// size is the width of the memory operands of a string instruction.
+	// size is the width of the memory operands of a string instruction, or of
+	// an element.
 	size uint8
 	// memory is the width of a memory operand that x86asm gives none, or 0.
 	memory uint8
@@ -53,8 +56,10 @@ func opTable() []opInfo {
 	for op, size := range memorySizes {
 		t[op].memory = size
 	}
-	for op := range gathers {
-		t[op].shape = element
+	for op := range t {
+		if n := elementSize(t[op].mnemonic); n != 0 {
+			t[op].shape, t[op].size = element, n
+		}
 	}
 	for op, f := range adjustments {
 		t[op].adjust = f
@@ -73,8 +78,9 @@ var synonyms = map[x86asm.Op]string{
 	x86asm.LRET:  "RETF",
 	x86asm.ICEBP: "INT1",
 	// x86asm tells the vector instructions of two names apart in the name.
-	x86asm.MOVSD_XMM: "MOVSD",
-	x86asm.CMPSD_XMM: "CMPSD",
+	x86asm.MOVSD_XMM:  "MOVSD",
+	x86asm.CMPSD_XMM:  "CMPSD",
+	x86asm.VPEXTRW_C5: "VPEXTRW",
 	// The manual has one name whatever VEX.W.
 	x86asm.VPCMPESTRI64: "VPCMPESTRI",
 	x86asm.VPCMPESTRM64: "VPCMPESTRM",
@@ -165,18 +171,29 @@ func environment(in *x86asm.Inst, d *oracle.Decoded) {
 	}
 }
 
-// gathers are the VEX gathers with the width in bytes of an element, which is
-// what each access reads; x86asm gives the sum.
-var gathers = map[x86asm.Op]uint8{
-	x86asm.VPGATHERDD: 4, x86asm.VPGATHERQD: 4, x86asm.VGATHERDPS: 4, x86asm.VGATHERQPS: 4,
-	x86asm.VPGATHERDQ: 8, x86asm.VPGATHERQQ: 8, x86asm.VGATHERDPD: 8, x86asm.VGATHERQPD: 8,
+// elementSize returns the width in bytes of an element of the instructions that
+// access memory by elements (gather, scatter, compress, expand), which is what
+// each access moves, or 0. x86asm gives the sum.
+func elementSize(mnemonic string) uint8 {
+	switch {
+	case !strings.HasPrefix(mnemonic, "V"):
+		return 0
+	case !strings.Contains(mnemonic, "GATHER") && !strings.Contains(mnemonic, "SCATTER") &&
+		!strings.Contains(mnemonic, "COMPRESS") && !strings.Contains(mnemonic, "EXPAND"):
+		return 0
+	case strings.HasSuffix(mnemonic, "PS"):
+		return 4
+	case strings.HasSuffix(mnemonic, "PD"):
+		return 8
+	}
+	return map[byte]uint8{'B': 1, 'W': 2, 'D': 4, 'Q': 8}[mnemonic[len(mnemonic)-1]]
 }
 
-// element gives a gather's memory operand its width.
+// element gives the memory operand the width of an element.
 func element(in *x86asm.Inst, d *oracle.Decoded) {
 	for i := range d.NumOperands {
 		if o := &d.Operands[i]; o.Kind == oracle.OperandMemory {
-			o.Size = gathers[in.Op]
+			o.Size = ops[in.Op].size
 		}
 	}
 }

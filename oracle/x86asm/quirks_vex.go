@@ -8,13 +8,16 @@ import (
 
 func isVEX(l *oracle.Lexed) bool { return l.Escape == oracle.EscapeVEX }
 
-// vexWith decodes the string again without the prefixes before VEX, and with
-// bits of VEX's last byte (W, vvvv, L, pp) changed. It shows what x86asm
-// stumbles over.
+// vexWith decodes the string again without the prefixes before VEX or EVEX, and
+// with W, L or vvvv changed. It shows what x86asm stumbles over.
 func vexWith(l *oracle.Lexed, clear, set byte) (d oracle.Decoded) {
 	var buf [16]byte
 	code := buf[:copy(buf[:], l.Code[min(l.NumPrefix, len(l.Code)):])]
 	at := 2
+	if len(code) > 3 && code[0] == 0x62 && clear&vexL != 0 {
+		clear &^= vexL
+		code[3] &^= 0x60 // EVEX.L'L
+	}
 	if len(code) > 0 && code[0] == 0xc5 {
 		at = 1
 		clear &^= vexW // R is there, and W is 0
@@ -203,41 +206,5 @@ var vexQuirks = []oracle.Quirk{
 		Decoded: oracle.DecodedValidity, Wrong: vvvvUnused,
 		Reason:   "VEX.vvvv that names no operand must be 1111b, else #UD (SDM vol. 2, 2.3.5.6); x86asm does not look",
 		Evidence: []oracle.Evidence{accepted("c4e373f0c001", "6 RORX", "SDM vol. 2, 2.3.5.6")},
-	},
-}
-
-func isEVEX(l *oracle.Lexed) bool { return l.Escape == oracle.EscapeEVEX }
-
-// evexQuirks are about the EVEX encoding. The model's table has no EVEX rows
-// yet; until it has, a test finds these by properties that need no second
-// decoder.
-var evexQuirks = []oracle.Quirk{
-	{
-		Engine: Name, Name: "prefix-before-evex",
-		When:    func(l *oracle.Lexed) bool { return isEVEX(l) && l.NumPrefix > 0 },
-		Decoded: oracle.DecodedValidity,
-		Wrong: func(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
-			return rejects(l, right, wrong) && vexWith(l, 0, 0).Mnemonic == right.Mnemonic
-		},
-		Reason:   "as prefix-before-vex (SDM vol. 2, 2.7.1)",
-		Evidence: []oracle.Evidence{rejected("6762f1744858c2", 7, "7 VADDPS", "SDM vol. 2, 2.7.1")},
-	},
-	{
-		Engine: Name, Name: "evex-rip",
-		When:    func(l *oracle.Lexed) bool { return isEVEX(l) && l.Mod() == 0 && l.RM() == 5 },
-		Decoded: oracle.DecodedOperands, Wrong: baseLost,
-		Reason: "as vex-rip",
-		Evidence: []oracle.Evidence{
-			{Bytes: "62f174485805fcffffff", Mode: x86.Long64, Says: "10 VADDPS", Truth: "10 VADDPS", Source: "SDM vol. 2, 2.2.1.6", Executes: oracle.CPUValid, Length: 10},
-		},
-	},
-	{
-		Engine: Name, Name: "evex-map",
-		When:    func(l *oracle.Lexed) bool { return isEVEX(l) && l.MapNumber > 4 },
-		Decoded: oracle.DecodedMnemonic | oracle.DecodedOperands,
-		Reason:  "EVEX has three bits of map, of which 5 and 6 are AVX512-FP16 (SDM vol. 2, 2.7.1); x86asm reads two and names the instruction of map 1, 2 or 3",
-		Evidence: []oracle.Evidence{
-			{Bytes: "62f5744858c2", Mode: x86.Long64, Says: "6 VADDPS", Truth: "6 VADDPH", Source: "SDM vol. 2, VADDPH", Executes: oracle.CPUValid, Length: 6},
-		},
 	},
 }

@@ -1,0 +1,208 @@
+package x86asm
+
+import (
+	"strings"
+
+	"golang.org/x/arch/x86/x86asm"
+
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+	"github.com/seed-4e121ece/ringfence/oracle"
+)
+
+func isEVEX(l *oracle.Lexed) bool { return l.Escape == oracle.EscapeEVEX }
+
+// evexPayload returns the three payload bytes of EVEX, or false.
+func evexPayload(l *oracle.Lexed) (p [3]byte, ok bool) {
+	if len(l.Code) < l.NumPrefix+4 {
+		return p, false
+	}
+	copy(p[:], l.Code[l.NumPrefix+1:])
+	return p, true
+}
+
+// Bits of EVEX's last payload byte.
+const (
+	evexAAA = 7
+	evexV   = 1 << 3
+	evexB   = 1 << 4
+	evexZ   = 1 << 7
+)
+
+// fieldForbidden says that x86asm accepts the string although a field of EVEX
+// has a value that the manual forbids: for any instruction, or for what x86asm
+// itself takes it for.
+func fieldForbidden(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+	p, ok := evexPayload(l)
+	if !ok || !accepts(l, right, wrong) {
+		return false
+	}
+	in, err := x86asm.Decode(l.Code, l.Mode.Width())
+	if err != nil {
+		return false
+	}
+	first := &wrong.Operands[0]
+	aaa := p[2] & evexAAA
+	switch {
+	case p[0]&8 != 0 || p[1]&4 == 0, p[2]>>5&3 == 3 && p[2]&evexB == 0:
+		return true // bits that are fixed, and the length that is none
+	case aaa != 0 && !masked(&in, aaa):
+		return true // a mask for an instruction that takes none
+	case p[2]&evexZ != 0 && (aaa == 0 || first.Kind == oracle.OperandMemory || first.Class == x86.ClassMask || elementSize(wrong.Mnemonic) != 0 && isGather(wrong.Mnemonic)):
+		return true // zeroing without mask, of memory, of a mask, of a gather
+	case p[2]&evexB != 0 && memoryForm(l) && !in.Broadcast:
+		return true // broadcast for an instruction that takes none
+	case p[2]&evexB != 0 && !memoryForm(l) && !roundable(wrong):
+		return true // rounding for an instruction that takes none
+	case evexVUnused(l, wrong):
+		return true
+	case p[0]&0x10 == 0 && registerField(wrong), p[0]&0x90 != 0x90 && first.Class == x86.ClassMask:
+		return true
+	}
+	return isGather(wrong.Mnemonic)
+}
+
+// halfRegister says that the only fault of x86asm is a ymm register for an xmm
+// one in a conversion.
+func halfRegister(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+	w := *wrong
+	n := 0
+	for i := range w.NumOperands {
+		if o := &w.Operands[i]; o.Class == x86.ClassVector && o.Size == 32 && right.Operands[i].Size == 16 {
+			o.Size = 16
+			n++
+		}
+	}
+	return n == 1 && w.Operands == right.Operands && strings.HasPrefix(right.Mnemonic, "VCVT")
+}
+
+// masked says whether x86asm gives the mask as an operand.
+func masked(in *x86asm.Inst, aaa byte) bool {
+	return in.Args[2] != nil && in.Args[1] == x86asm.K0+x86asm.Reg(aaa)
+}
+
+func isGather(mnemonic string) bool {
+	return strings.Contains(mnemonic, "GATHER") || strings.Contains(mnemonic, "SCATTER")
+}
+
+// unrounded are the beginnings of names of floating-point instructions that
+// take neither rounding nor SAE, as they do not compute.
+var unrounded = []string{
+	"VMOV", "VUNPCK", "VSHUF", "VPERM", "VBLEND", "VBROADCAST", "VAND", "VOR", "VXOR", "VEXTRACT", "VINSERT", "VEXPAND",
+	"VCOMPRESS", "VRCP14", "VRSQRT14", "VFPCLASS",
+}
+
+// roundable says whether EVEX.b with registers means rounding or SAE: for
+// floating-point arithmetic alone.
+func roundable(d *oracle.Decoded) bool {
+	for _, u := range unrounded {
+		if strings.HasPrefix(d.Mnemonic, u) {
+			return false
+		}
+	}
+	if strings.HasPrefix(d.Mnemonic, "VCVT") {
+		return true
+	}
+	for _, suffix := range []string{"PS", "PD", "SS", "SD"} {
+		if strings.HasSuffix(d.Mnemonic, suffix) && !strings.HasPrefix(d.Mnemonic, "VP") {
+			return true
+		}
+	}
+	return false
+}
+
+// evexVUnused says that EVEX.vvvv and V' name no operand of x86asm's.
+func evexVUnused(l *oracle.Lexed, wrong *oracle.Decoded) bool {
+	p, _ := evexPayload(l)
+	if l.VVVV == 0 && p[2]&evexV != 0 {
+		return false
+	}
+	var buf [16]byte
+	code := buf[:copy(buf[:], l.Code)]
+	code[l.NumPrefix+2] |= vexV
+	code[l.NumPrefix+3] |= evexV
+	var d oracle.Decoded
+	(&Decoder{}).Decode(code, l.Mode, &d)
+	return d.Operands == wrong.Operands
+}
+
+// registerField says whether ModRM.reg names a general-purpose or mask
+// register, which EVEX.R' cannot extend.
+func registerField(wrong *oracle.Decoded) bool {
+	for i := range wrong.NumOperands {
+		switch wrong.Operands[i].Class {
+		case x86.ClassGPR, x86.ClassMask:
+			return true
+		}
+	}
+	return false
+}
+
+// evexQuirks are about the EVEX encoding.
+var evexQuirks = []oracle.Quirk{
+	{
+		Engine: Name, Name: "prefix-before-evex",
+		When:    func(l *oracle.Lexed) bool { return isEVEX(l) && l.NumPrefix > 0 },
+		Decoded: oracle.DecodedValidity, Wrong: afterPrefix,
+		Reason:   "as prefix-before-vex (SDM vol. 2, 2.7.1)",
+		Evidence: []oracle.Evidence{rejected("6762f1744858c2", 7, "7 VADDPS", "SDM vol. 2, 2.7.1")},
+	},
+	{
+		Engine: Name, Name: "evex-rip",
+		When:    func(l *oracle.Lexed) bool { return isEVEX(l) && l.Mod() == 0 && l.RM() == 5 },
+		Decoded: oracle.DecodedOperands, Wrong: baseLost,
+		Reason: "as vex-rip",
+		Evidence: []oracle.Evidence{
+			{Bytes: "62f174485805fcffffff", Mode: x86.Long64, Says: "10 VADDPS", Truth: "10 VADDPS", Source: "SDM vol. 2, 2.2.1.6", Executes: oracle.CPUValid, Length: 10},
+		},
+	},
+	{
+		Engine: Name, Name: "evex-truncated",
+		When:    func(l *oracle.Lexed) bool { return isEVEX(l) && l.HasOpcode && !l.HasModRM },
+		Decoded: oracle.DecodedValidity, Wrong: accepts,
+		Reason: "as vex-truncated",
+		Evidence: []oracle.Evidence{
+			{Bytes: "62f17c4858", Mode: x86.Long64, Says: "5 VADDPS", Truth: "invalid", Source: "SDM vol. 2, ADDPS"},
+		},
+	},
+	{
+		Engine: Name, Name: "evex-fields",
+		When:    isEVEX,
+		Decoded: oracle.DecodedValidity, Wrong: fieldForbidden,
+		Reason: "fixed bits, a mask, zeroing, broadcast, vvvv and registers that the instruction cannot have are #UD (SDM vol. 2, 2.7.11); x86asm does not look",
+		Evidence: []oracle.Evidence{
+			accepted("62f174c858c2", "6 VADDPS", "SDM vol. 2, 2.7.11: zeroing without a mask"), accepted("62f1740058c2", "6 VADDPS", "SDM vol. 2, 2.7.11"),
+		},
+	},
+	{
+		Engine: Name, Name: "evex-narrow",
+		When:    func(l *oracle.Lexed) bool { return isEVEX(l) && l.L == 0 },
+		Decoded: oracle.DecodedOperands, Wrong: halfRegister,
+		Reason: "a conversion between widths at 128 bits has two xmm registers (SDM vol. 2, VCVTPD2DQ); x86asm makes one of them ymm",
+		Evidence: []oracle.Evidence{
+			{Bytes: "62f1ff08e6c1", Mode: x86.Long64, Says: "6 VCVTPD2DQ", Truth: "6 VCVTPD2DQ", Source: "SDM vol. 2, VCVTPD2DQ", Executes: oracle.CPUValid, Length: 6},
+		},
+	},
+	{
+		Engine: Name, Name: "evex-wig",
+		When:    func(l *oracle.Lexed) bool { return isEVEX(l) && l.NumPrefix == 0 && l.W },
+		Decoded: oracle.DecodedValidity, Wrong: stumbles(vexW),
+		Reason:   "as vex-wig",
+		Evidence: []oracle.Evidence{rejected("62f1f548fcc2", 6, "6 VPADDB", "SDM vol. 2, PADDB")},
+	},
+	{
+		Engine: Name, Name: "evex-lig",
+		When:    func(l *oracle.Lexed) bool { return isEVEX(l) && l.NumPrefix == 0 && l.L != 0 },
+		Decoded: oracle.DecodedValidity, Wrong: stumbles(vexL),
+		Reason:   "as vex-lig, for EVEX.L'L",
+		Evidence: []oracle.Evidence{rejected("62f1762858c2", 6, "6 VADDSS", "SDM vol. 2, ADDSS")},
+	},
+	{
+		Engine: Name, Name: "evex-map",
+		When:    func(l *oracle.Lexed) bool { return isEVEX(l) && l.MapNumber > 4 },
+		Decoded: oracle.DecodedMnemonic | oracle.DecodedOperands,
+		Reason:  "EVEX has three bits of map, of which 5 and 6 are AVX512-FP16 (SDM vol. 2, 2.7.1); x86asm reads two and names the instruction of map 1, 2 or 3",
+		Evidence: []oracle.Evidence{
+			{Bytes: "62f5744858c2", Mode: x86.Long64, Says: "6 VADDPS", Truth: "6 VADDPH", Source: "SDM vol. 2, VADDPH", Executes: oracle.CPUValid, Length: 6},
+		},
+	},
+}
