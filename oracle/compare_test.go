@@ -249,6 +249,44 @@ func TestSkips(t *testing.T) {
 	}
 }
 
+// TestUndefinedFetch: only bytes that are no instruction, only the fault of a
+// byte right behind them.
+func TestUndefinedFetch(t *testing.T) {
+	fetch := x86.PFUser | x86.PFFetch
+	rows := []struct {
+		name      string
+		err       decode.Reason
+		length    uint8
+		reference x86.Event
+		same      bool
+	}{
+		{"the page ends", decode.Undefined, 2, x86.PageFault(uint32(fetch), 0x10001000), true},
+		{"bad lock", decode.BadLock, 2, x86.PageFault(uint32(fetch), 0x10001000), true},
+		{"a valid instruction", decode.Valid, 2, x86.PageFault(uint32(fetch), 0x10001000), false},
+		{"no fetch", decode.Undefined, 2, x86.PageFault(x86.PFUser, 0x10001000), false},
+		{"not a page", decode.Undefined, 2, x86.PageFault(uint32(fetch), 0x10000fff), false},
+		{"before the last byte seen", decode.Undefined, 3, x86.PageFault(uint32(fetch), 0x10001000), false},
+		{"another page", decode.Undefined, 2, x86.PageFault(uint32(fetch), 0x10002000), false},
+		{"15 bytes", decode.Undefined, 6, x86.FaultCode(x86.VectorGP, 0), true},
+		{"cannot reach 15 bytes", decode.Undefined, 5, x86.FaultCode(x86.VectorGP, 0), false},
+		{"another error code", decode.Undefined, 6, x86.FaultCode(x86.VectorGP, 8), false},
+		{"another fault", decode.Undefined, 6, x86.Fault(x86.VectorDE), false},
+	}
+	for _, row := range rows {
+		p := newPair(t, addRaxRbx)
+		p.c.State.RIP = 0x10000ffe
+		p.in.Err, p.in.Length = row.err, row.length
+		fault(&p.s, p, x86.Fault(x86.VectorUD))
+		fault(&p.r, p, row.reference)
+		var k Comparer
+		d := k.Compare(&p.c, &p.in, &p.s, &p.r)
+		assert.Equal(t, row.same, d.Fields == 0, row.name)
+		p.r.State.GPR[0]++
+		d = k.Compare(&p.c, &p.in, &p.s, &p.r)
+		assert.NotZero(t, d.Fields&FieldGPR, "the rest is compared: %s", row.name)
+	}
+}
+
 // TestSoftwareEvents: the emulator keeps RIP and tells the length, the CPU
 // has RIP after.
 func TestSoftwareEvents(t *testing.T) {

@@ -21,6 +21,7 @@ const (
 	RuleTrapRIP
 	RuleGate
 	RuleNullSelector
+	RuleUndefinedFetch
 	RuleUnknown
 	RuleUncovered
 	RuleUnimplemented
@@ -79,6 +80,9 @@ var rules = [NumRules]Rule{
 	},
 	RuleNullSelector: {
 		Name: "null-selector", Reason: "the null selectors 1 to 3 become 0 on the way through the kernel that reports them", Source: "SDM vol. 2, IRET (returns to an outer level)",
+	},
+	RuleUndefinedFetch: {
+		Name: "undefined-fetch", Reason: "how many bytes of an undefined instruction a CPU fetches before it raises #UD is its own affair: at the end of the mapped code, or of 15 bytes, it may raise the fault of the fetch", Source: "SDM vol. 3, table 6-2 (faults from fetching and from decoding; their bounds are not architectural)",
 	},
 	RuleUnknown: {
 		Name: "unknown", Reason: "one of the engines cannot see the field", Source: "Result.Unknown",

@@ -24,7 +24,7 @@ func (c *cursor) evexPrefix(in *Inst) (int, Reason) {
 	for i := range p {
 		var ok bool
 		if p[i], ok = c.next(); !ok {
-			return 0, c.short()
+			return 0, c.shortVEX()
 		}
 	}
 	in.OpcodeOff = uint8(c.pos - 1)

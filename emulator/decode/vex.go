@@ -25,14 +25,14 @@ func (c *cursor) vex(in *Inst, op byte) (int, Reason) {
 	if op == 0xc4 {
 		var ok bool
 		if last, ok = c.next(); !ok {
-			return 0, c.short()
+			return 0, c.shortVEX()
 		}
 		m = b & 0x1f
 		rex = ^b>>5&7 | last>>4&rexW
 	}
 	opcode, ok := c.next()
 	if !ok {
-		return 0, c.short()
+		return 0, c.shortVEX()
 	}
 	in.OpcodeOff = uint8(c.pos - 1)
 	if m < 1 || m > 3 {
@@ -62,4 +62,14 @@ func (c *cursor) vexContext(in *Inst, last uint8) {
 		ctx |= vexAddrSize
 	}
 	c.ctx = ctx
+}
+
+// shortVEX is the reason why a byte of the prefix or the opcode is not there.
+// Intel's CPUs raise #UD for a forbidden prefix without waiting for it (seen
+// at the end of a page: 40 C4 34, 66 40 62 4C), but for the length limit.
+func (c *cursor) shortVEX() Reason {
+	if r := c.short(); r == TooLong || !c.forbidden {
+		return r
+	}
+	return Undefined
 }
