@@ -7,8 +7,8 @@ import (
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/fuzz/diff"
 	"github.com/seed-4e121ece/ringfence/fuzz/gen"
-	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
 	"github.com/seed-4e121ece/ringfence/oracle"
+	"github.com/seed-4e121ece/ringfence/oracle/silicon"
 )
 
 // FuzzDecode decodes the input with the model and with x86asm, checks what any
@@ -33,7 +33,7 @@ func FuzzDecode(f *testing.F) {
 // instruction does not matter, and that no shorter string is valid.
 func checkDecoder(t *testing.T, data []byte) (in decode.Inst) {
 	t.Helper()
-	p := hostcpu.Profile()
+	p := silicon.Profile()
 	if r := decode.Decode(&in, data, x86.Long64, p); r != in.Err {
 		t.Fatalf("% x: returned %v, holds %v", data, r, in.Err)
 	}
@@ -64,7 +64,7 @@ func (b *bench) compareDecoders(t *testing.T, code []byte) {
 	c.State.Mode = x86.Long64
 	var in decode.Inst
 	compare := func(c *oracle.Case) diff.Found {
-		decode.Decode(&in, c.CodeBytes(), c.State.Mode, hostcpu.Profile())
+		decode.Decode(&in, c.CodeBytes(), c.State.Mode, silicon.Profile())
 		return diff.Found{Case: c, Inst: &in, Decoded: b.dec.Compare(c.CodeBytes(), c.State.Mode)}
 	}
 	f := compare(&c)

@@ -14,7 +14,6 @@ import (
 	"github.com/seed-4e121ece/ringfence/fuzz/diff"
 	"github.com/seed-4e121ece/ringfence/fuzz/gen"
 	"github.com/seed-4e121ece/ringfence/fuzz/store"
-	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
 	"github.com/seed-4e121ece/ringfence/oracle"
 	"github.com/seed-4e121ece/ringfence/oracle/model"
 	"github.com/seed-4e121ece/ringfence/oracle/silicon"
@@ -39,7 +38,7 @@ type bench struct {
 }
 
 var theBench = sync.OnceValue(func() *bench {
-	p := hostcpu.Profile()
+	p := silicon.Profile()
 	b := &bench{gen: gen.New(gen.Config{Profile: p}), cases: gen.NewCases(states), known: map[string]bool{}}
 	var reference oracle.Executor
 	// The child of the CPU's executor ends with this process.

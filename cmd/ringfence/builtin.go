@@ -22,9 +22,9 @@ var registry = []engine{
 	{
 		name:     model.Name,
 		about:    "the Go model of the emulator, on the profile of this CPU",
-		executor: func() (oracle.Executor, error) { return model.New(hostcpu.Profile()), nil },
+		executor: func() (oracle.Executor, error) { return model.New(silicon.Profile()), nil },
 		detailed: func() (oracle.Executor, error) {
-			return model.New(hostcpu.Profile(), model.WithAccesses()), nil
+			return model.New(silicon.Profile(), model.WithAccesses()), nil
 		},
 		decoder: func() (decoder, error) {
 			return decoder{model.NewDecoder(decodeProfile), modelText}, nil
@@ -74,7 +74,7 @@ func x86asmText(code []byte, mode x86.Mode, _ *oracle.Decoded) string {
 }
 
 func inspectModel() (engineFacts, error) {
-	p := hostcpu.Profile()
+	p := silicon.Profile()
 	widths := map[isa.ModeSet]int{isa.Mode16: 0, isa.Mode32: 0, isa.Mode64: 0}
 	for _, r := range isa.Rows() {
 		for m := range widths {

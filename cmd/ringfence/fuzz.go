@@ -9,8 +9,8 @@ import (
 
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/fuzz/campaign"
-	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
 	"github.com/seed-4e121ece/ringfence/oracle"
+	"github.com/seed-4e121ece/ringfence/oracle/silicon"
 	"github.com/spf13/cobra"
 )
 
@@ -71,7 +71,7 @@ the same cases.`,
 // config checks the flags and returns the campaign that they ask for.
 func (f *fuzzFlags) config(errs io.Writer) (campaign.Config, error) {
 	cfg := campaign.Config{
-		Profile: hostcpu.Profile(), Cases: f.cases, For: f.duration, Seed: f.seed, Jobs: f.jobs, Only: f.only, Out: f.out,
+		Profile: silicon.Profile(), Cases: f.cases, For: f.duration, Seed: f.seed, Jobs: f.jobs, Only: f.only, Out: f.out,
 		Commit: revision(),
 	}
 	switch mode, err := parseWidth(f.mode); {

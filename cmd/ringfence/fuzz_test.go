@@ -19,6 +19,7 @@ import (
 	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
 	"github.com/seed-4e121ece/ringfence/oracle"
 	"github.com/seed-4e121ece/ringfence/oracle/model"
+	"github.com/seed-4e121ece/ringfence/oracle/silicon"
 	"github.com/seed-4e121ece/ringfence/oracle/x86asm"
 	"github.com/stretchr/testify/require"
 )
@@ -47,7 +48,7 @@ func (p planted) Run(cases []oracle.Case, results []oracle.Result) error {
 
 func isADC(c *oracle.Case) bool {
 	var in decode.Inst
-	return decode.Decode(&in, c.CodeBytes(), x86.Long64, hostcpu.Profile()) == decode.Valid && in.Map == 0 && in.Opcode == 0x11
+	return decode.Decode(&in, c.CodeBytes(), x86.Long64, silicon.Profile()) == decode.Valid && in.Map == 0 && in.Opcode == 0x11
 }
 
 // plant adds the engine "planted" to the registry for a test. The flaw can be
@@ -60,7 +61,7 @@ func plant(t *testing.T) *atomic.Bool {
 	on.Store(true)
 	registry = append(append([]engine{}, before...), engine{
 		name: "planted", about: "the model with a flaw",
-		executor: func() (oracle.Executor, error) { return planted{model.New(hostcpu.Profile()), on}, nil },
+		executor: func() (oracle.Executor, error) { return planted{model.New(silicon.Profile()), on}, nil },
 	})
 	return on
 }
@@ -242,7 +243,7 @@ func recordOf(t *testing.T, dir string, change func(string) string) string {
 	c, err := oracle.ParseCase([]byte(`{"code":"4811d8","registers":{"rax":"0x1"}}`))
 	require.NoError(t, err)
 	var in decode.Inst
-	decode.Decode(&in, c.CodeBytes(), c.State.Mode, hostcpu.Profile())
+	decode.Decode(&in, c.CodeBytes(), c.State.Mode, silicon.Profile())
 	results := []oracle.Result{{Memory: make([]byte, len(c.Memory))}, {Memory: make([]byte, len(c.Memory))}}
 	d := oracle.NewDivergence("planted", "model", c, &in, &oracle.Diff{Fields: oracle.FieldFlags, Flags: x86.CF}, &results[0], &results[1])
 	data, err := d.JSON()
@@ -303,7 +304,7 @@ func TestReplayBadInput(t *testing.T) {
 // now is none.
 func TestReplayDecode(t *testing.T) {
 	code := []byte{0x48, 0x48, 0xc3}
-	profile := hostcpu.Profile()
+	profile := silicon.Profile()
 	var in decode.Inst
 	decode.Decode(&in, code, x86.Long64, profile)
 	var a, b oracle.Decoded

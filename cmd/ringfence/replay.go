@@ -14,8 +14,8 @@ import (
 	"github.com/seed-4e121ece/ringfence/emulator/decode"
 	"github.com/seed-4e121ece/ringfence/fuzz/diff"
 	"github.com/seed-4e121ece/ringfence/fuzz/store"
-	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
 	"github.com/seed-4e121ece/ringfence/oracle"
+	"github.com/seed-4e121ece/ringfence/oracle/silicon"
 	"github.com/spf13/cobra"
 )
 
@@ -202,7 +202,7 @@ func (r *replaying) execute(d *oracle.Divergence, a *replayAnswer) error {
 	if err != nil {
 		return err
 	}
-	differ := diff.New(subject, reference, hostcpu.Profile(), 1, len(c.Memory))
+	differ := diff.New(subject, reference, silicon.Profile(), 1, len(c.Memory))
 	differ.Comparer.Strict = d.Strict
 	f, err := differ.Single(c)
 	if err != nil {

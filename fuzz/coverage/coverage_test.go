@@ -19,7 +19,6 @@ import (
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/fuzz/diff"
 	"github.com/seed-4e121ece/ringfence/fuzz/gen"
-	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
 	"github.com/seed-4e121ece/ringfence/oracle"
 	"github.com/seed-4e121ece/ringfence/oracle/model"
 	"github.com/seed-4e121ece/ringfence/oracle/silicon"
@@ -247,6 +246,6 @@ func engines(t *testing.T) (*isa.Profile, oracle.Executor, oracle.Executor) {
 		t.Skip(err)
 	}
 	t.Cleanup(func() { require.NoError(t, cpu.Close()) })
-	profile := hostcpu.Profile()
+	profile := silicon.Profile()
 	return profile, model.New(profile), cpu
 }

@@ -83,8 +83,8 @@ var quarantine = []quarantineRow{
 	{map0F, 0xae, 6 << 3, reg, formRegister, with66 | withF2 | withF3, reasonWait},     // TPAUSE, UMWAIT, UMONITOR
 	{map0F, 0x01, 0xee, 0xfe, formRegister, 0, reasonKeys},                             // RDPKRU, WRPKRU
 	{map0F, 0x34, 0, 0, formAny, 0, reasonEntry},                                       // SYSENTER
-	{map0F, 0xae, 4 << 3, reg, formMemory, 0, reasonXState},                            // XSAVE
-	{map0F, 0xae, 5 << 3, reg, formMemory, 0, reasonXState},                            // XRSTOR
+	{map0F, 0xae, 4 << 3, reg, formMemory, withNone, reasonXState},                     // XSAVE; F3 is PTWRITE
+	{map0F, 0xae, 5 << 3, reg, formMemory, withNone, reasonXState},                     // XRSTOR
 	{map0F, 0xae, 6 << 3, reg, formMemory, withNone, reasonXState},                     // XSAVEOPT
 	{map0F, 0xc7, 3 << 3, reg, formMemory, 0, reasonXState},                            // XRSTORS
 	{map0F, 0xc7, 4 << 3, reg, formMemory, 0, reasonXState},                            // XSAVEC
