@@ -63,6 +63,8 @@ var Gaps = []Gap{
 	{"AVX512_4VNNIW, 4FMAPS", MapEVEX2, 0x9a, 0x9b, PrefixF2, 0, 0xff},
 	{"AVX512_4VNNIW, 4FMAPS", MapEVEX2, 0xaa, 0xab, PrefixF2, 0, 0xff},
 	{"AVX512ER, AVX512PF", MapEVEX2, 0xc6, 0xcd, Prefix66, 0, 0xff},
+	{"AVX10.2", MapEVEX1, 0x2e, 0x2f, PrefixF3, 0, 0xff},
+	{"AVX10.2", MapEVEX1, 0x2e, 0x2f, PrefixF2, 0, 0xff},
 	{"AVX10.2", MapEVEX2, 0x50, 0x53, PrefixNP, 0, 0xff},
 	{"AVX10.2", MapEVEX2, 0x50, 0x53, PrefixF2, 0, 0xff},
 	{"AVX10.2", MapEVEX2, 0x50, 0x51, PrefixF3, 0, 0xff},

@@ -43,8 +43,8 @@ func fieldForbidden(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
 	first := &wrong.Operands[0]
 	aaa := p[2] & evexAAA
 	switch {
-	case p[0]&8 != 0 || p[1]&4 == 0, p[2]>>5&3 == 3 && p[2]&evexB == 0:
-		return true // bits that are fixed, and the length that is none
+	case p[2]>>5&3 == 3 && (p[2]&evexB == 0 || memoryForm(l)):
+		return true // the length that is none
 	case aaa != 0 && !masked(&in, aaa):
 		return true // a mask for an instruction that takes none
 	case p[2]&evexZ != 0 && (aaa == 0 || first.Kind == oracle.OperandMemory || first.Class == x86.ClassMask || elementSize(wrong.Mnemonic) != 0 && isGather(wrong.Mnemonic)):
@@ -55,10 +55,22 @@ func fieldForbidden(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
 		return true // rounding for an instruction that takes none
 	case evexVUnused(l, wrong):
 		return true
-	case p[0]&0x10 == 0 && registerField(wrong), p[0]&0x90 != 0x90 && first.Class == x86.ClassMask:
+	case p[0]&0x10 == 0 && integerResult(wrong), p[0]&0x90 != 0x90 && first.Class == x86.ClassMask:
 		return true
 	}
-	return isGather(wrong.Mnemonic)
+	return isGather(wrong.Mnemonic) && (l.RM() != 4 || l.VVVV != 0 || evexOverlap(l, wrong.Mnemonic))
+}
+
+// evexOverlap says whether the destination of a gather is its index, which is #UD.
+func evexOverlap(l *oracle.Lexed, mnemonic string) bool {
+	p, ok := evexPayload(l)
+	at := l.NumPrefix + 6
+	if !ok || len(l.Code) <= at || !strings.Contains(mnemonic, "GATHER") {
+		return false
+	}
+	destination := l.Reg() | ^p[0]>>7&1<<3 | ^p[0]>>4&1<<4
+	index := l.Code[at]>>3&7 | ^p[0]>>6&1<<3 | ^p[2]>>3&1<<4
+	return destination == index
 }
 
 // halfRegister says that the only fault of x86asm is a ymm register for an xmm
@@ -125,16 +137,10 @@ func evexVUnused(l *oracle.Lexed, wrong *oracle.Decoded) bool {
 	return d.Operands == wrong.Operands
 }
 
-// registerField says whether ModRM.reg names a general-purpose or mask
-// register, which EVEX.R' cannot extend.
-func registerField(wrong *oracle.Decoded) bool {
-	for i := range wrong.NumOperands {
-		switch wrong.Operands[i].Class {
-		case x86.ClassGPR, x86.ClassMask:
-			return true
-		}
-	}
-	return false
+// integerResult says whether ModRM.reg names a general-purpose register, which
+// EVEX.R' cannot extend: conversions to integers alone.
+func integerResult(d *oracle.Decoded) bool {
+	return d.Operands[0].Class == x86.ClassGPR && (strings.Contains(d.Mnemonic, "2SI") || strings.Contains(d.Mnemonic, "2USI"))
 }
 
 // evexQuirks are about the EVEX encoding.
@@ -168,9 +174,10 @@ var evexQuirks = []oracle.Quirk{
 		Engine: Name, Name: "evex-fields",
 		When:    isEVEX,
 		Decoded: oracle.DecodedValidity, Wrong: fieldForbidden,
-		Reason: "fixed bits, a mask, zeroing, broadcast, vvvv and registers that the instruction cannot have are #UD (SDM vol. 2, 2.7.11); x86asm does not look",
+		Reason: "a length, a mask, zeroing, broadcast, vvvv and registers that the instruction cannot have are #UD (SDM vol. 2, 2.7.11); x86asm does not look",
 		Evidence: []oracle.Evidence{
-			accepted("62f174c858c2", "6 VADDPS", "SDM vol. 2, 2.7.11: zeroing without a mask"), accepted("62f1740058c2", "6 VADDPS", "SDM vol. 2, 2.7.11"),
+			accepted("62f174c858c2", "6 VADDPS", "SDM vol. 2, 2.7.11: zeroing without a mask"),
+			accepted("62f27d499004c0", "7 VPGATHERDD", "SDM vol. 2, VPGATHERDD: the destination is the index"),
 		},
 	},
 	{
