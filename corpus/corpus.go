@@ -63,7 +63,8 @@ var file []byte
 var loaded = sync.OnceValue(func() (l struct {
 	header Header
 	body   []byte
-}) {
+},
+) {
 	h, body, err := parse(file)
 	if err != nil {
 		panic("corpus: embedded seeds: " + err.Error())
