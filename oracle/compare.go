@@ -152,40 +152,6 @@ func (k *Comparer) trapRIP(c *Case, subject, reference *Result, rip uint64) uint
 	return rip + uint64(s.Length)
 }
 
-// maxTail is the most that can follow what the decoder looked at before it
-// found an instruction undefined: ModRM, SIB, a displacement and an immediate
-// of four bytes each.
-const maxTail = 10
-
-// undefinedFetch applies RuleUndefinedFetch: the subject raises #UD for bytes
-// that are no instruction; the reference wanted a byte behind them that is not
-// there.
-func (k *Comparer) undefinedFetch(c *Case, in *decode.Inst, s, r *x86.Event) bool {
-	if in == nil || c.Steps > 1 || s.Vector != x86.VectorUD || r.Type != x86.EventFault {
-		return false
-	}
-	switch in.Err {
-	case decode.Undefined, decode.BadLock, decode.WrongMode, decode.MissingFeature:
-	default:
-		return false
-	}
-	switch r.Vector {
-	case x86.VectorPF:
-		beyond := r.Address - c.State.RIP
-		if r.ErrorCode&x86.PFFetch == 0 || r.Address%PageSize != 0 || beyond < uint64(in.Length) || beyond > uint64(in.Length)+maxTail {
-			return false
-		}
-	case x86.VectorGP:
-		if r.ErrorCode != 0 || in.Length+maxTail <= decode.MaxLength {
-			return false
-		}
-	default:
-		return false
-	}
-	k.hit(RuleUndefinedFetch, true)
-	return true
-}
-
 // compareEvents compares two events. Where the vector or the type differ, the
 // rest is not looked at.
 func (k *Comparer) compareEvents(s, r *x86.Event, unknown Field) Field {

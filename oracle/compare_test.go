@@ -287,6 +287,42 @@ func TestUndefinedFetch(t *testing.T) {
 	}
 }
 
+// TestUndefinedFetchOther: the subject wants a byte that the reference does
+// not need; only where no byte would have made it an instruction.
+func TestUndefinedFetchOther(t *testing.T) {
+	rows := []struct {
+		code string
+		same bool
+	}{
+		{"c4f8", true},              // VEX map 24
+		{"40c50406", true},          // REX before VEX
+		{"400f26", true},            // MOV TR
+		{"0f04", true},              // no opcode
+		{"0faf", false},             // IMUL without ModRM
+		{"c4e2", false},             // VEX, cut
+		{"f0", false},               // a prefix
+		{"48", false},               // REX
+		{"0fba", false},             // group 8 without ModRM
+		{"81c000", false},           // ADD EAX, imm32, cut
+		{"662e0f1f84000000", false}, // NOP, cut
+	}
+	for _, row := range rows {
+		p := newPair(t, addRaxRbx)
+		b, err := hex.DecodeString(row.code)
+		require.NoError(t, err)
+		p.c.CodeLen = uint8(copy(p.c.Code[:], b))
+		p.c.State.RIP = CodeBase + 2*PageSize - uint64(len(b))
+		profile := &isa.Profile{Features: isa.AllFeatures(), VirtualBits: 48}
+		if decode.Decode(&p.in, b, x86.Long64, profile); p.in.Err != decode.Truncated {
+			p.in.Err, p.in.Length = decode.Truncated, uint8(len(b)) // as a subject might
+		}
+		fault(&p.s, p, x86.PageFault(x86.PFUser|x86.PFFetch, CodeBase+2*PageSize))
+		fault(&p.r, p, x86.Fault(x86.VectorUD))
+		var k Comparer
+		assert.Equal(t, row.same, k.Compare(&p.c, &p.in, &p.s, &p.r).Fields == 0, row.code)
+	}
+}
+
 // TestSoftwareEvents: the emulator keeps RIP and tells the length, the CPU
 // has RIP after.
 func TestSoftwareEvents(t *testing.T) {

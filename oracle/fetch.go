@@ -1,0 +1,85 @@
+package oracle
+
+import (
+	"github.com/seed-4e121ece/ringfence/emulator/decode"
+	"github.com/seed-4e121ece/ringfence/emulator/isa"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+)
+
+// maxTail is the most that can follow what the decoder looked at before it
+// found an instruction undefined: ModRM, SIB, a displacement and an immediate
+// of four bytes each.
+const maxTail = 10
+
+// undefinedFetch applies RuleUndefinedFetch: the bytes are no instruction
+// whatever follows them, and one engine raises #UD where the other wanted a
+// byte that is not there.
+func (k *Comparer) undefinedFetch(c *Case, in *decode.Inst, s, r *x86.Event) bool {
+	if in == nil || c.Steps > 1 || s.Type != x86.EventFault || r.Type != x86.EventFault {
+		return false
+	}
+	switch in.Err {
+	case decode.Undefined, decode.BadLock, decode.WrongMode, decode.MissingFeature:
+		if s.Vector != x86.VectorUD || !beyond(c, in, r) {
+			return false
+		}
+	case decode.Truncated, decode.TooLong:
+		if r.Vector != x86.VectorUD || !beyond(c, in, s) || !neverValid(c, in) {
+			return false
+		}
+	default:
+		return false
+	}
+	k.hit(RuleUndefinedFetch, true)
+	return true
+}
+
+// beyond says whether the event is the fault of fetching a byte right behind
+// those that the decoder looked at.
+func beyond(c *Case, in *decode.Inst, ev *x86.Event) bool {
+	switch ev.Vector {
+	case x86.VectorPF:
+		n := ev.Address - c.State.RIP
+		return ev.ErrorCode&x86.PFFetch != 0 && ev.Address%PageSize == 0 && n >= uint64(in.Length) && n <= uint64(in.Length)+maxTail
+	case x86.VectorGP:
+		return ev.ErrorCode == 0 && in.Length+maxTail > decode.MaxLength
+	}
+	return false
+}
+
+// everything is a CPU with each feature of the table.
+var everything = isa.Profile{Features: isa.AllFeatures(), VirtualBits: 48}
+
+// neverValid says whether no bytes behind those that are there make an
+// instruction of them: each next byte is tried, with a ModRM byte of either
+// kind behind it. A string that is too long is tried without its first
+// prefixes, so that its length alone does not count.
+func neverValid(c *Case, in *decode.Inst) bool {
+	var have, buf [decode.MaxLength]byte
+	code := c.Instruction(&have)
+	drop := 0
+	if in.Err == decode.TooLong {
+		drop = int(in.PrefixLen)
+		if drop == 0 {
+			return false // nothing but prefixes
+		}
+	}
+	var try decode.Inst
+	for start := 0; start <= drop; start++ {
+		n := copy(buf[:], code[start:])
+		if n == len(buf) {
+			continue
+		}
+		for next := range 512 {
+			buf[n] = byte(next)
+			for i := n + 1; i < len(buf); i++ {
+				buf[i] = byte(next >> 8 * 0xc0)
+			}
+			switch decode.Decode(&try, buf[:], c.State.Mode, &everything) {
+			case decode.Valid, decode.BadLock, decode.TooLong, decode.Truncated:
+				return false
+			}
+		}
+	}
+	return true
+}
