@@ -234,6 +234,9 @@ func (r *row) matchesContext(ctx int, anyMode bool) bool {
 	if f3 && f2 {
 		return false // the decoder keeps the last one only
 	}
+	if p66 && r.has("no66") {
+		return false
+	}
 	switch e.prefix {
 	case "PrefixNP":
 		if p66 || f3 || f2 {

@@ -154,7 +154,7 @@ var attributes = map[string]string{
 // column of the manual leaves to its text: operand size, address size, REX.B,
 // and the order of the operands (the manual's Op/En column).
 var selectors = map[string]bool{
-	"o16": true, "o32": true, "o64": true, "oany": true, "a16": true, "a32": true, "a64": true,
+	"o16": true, "o32": true, "o64": true, "oany": true, "no66": true, "a16": true, "a32": true, "a64": true,
 	"rex.b=0": true, "rex.b=1": true, "mod-ignored": true, "mask-required": true,
 	"RM": true, "MR": true, "RVM": true, "RMV": true, "VM": true, "MVR": true, "RVMR": true, "RVRM": true, "MRV": true, "RMI": true, "MRI": true,
 }
