@@ -57,13 +57,11 @@ func (t *tracee) do(c *oracle.Case, r *oracle.Result) error {
 	t.state(r)
 	interpret(&s, &o, c, r)
 	t.memory.collect(c, r)
-	if s.signo == unixSIGSYS {
+	if s.signo == sigSYS || c.State.RFLAGS&uint64(x86.TF) != 0 || o.entersKernel() || o.loadsFlags() {
 		return t.drain(c.Layout)
 	}
 	return nil
 }
-
-const unixSIGSYS = int(unix.SIGSYS)
 
 // chooseStop decides how the case is stopped. It may put an INT3 behind the
 // instruction, which the function that it returns takes away again.
@@ -214,8 +212,10 @@ func (t *tracee) setID(l *oracle.Layout, flags uint64) error {
 	return t.inCodePage(l, []byte{0x9d, 0xcc}, flags&uint64(x86.ID)|flagsFixed) // POPFQ; INT3
 }
 
-// drain takes the SIGTRAP that is left over after a system call that was
-// stepped, which would answer the next case.
+// drain lets the child run to a breakpoint without being stepped, after cases
+// that leave something behind for the next: a system call that was stepped
+// leaves a SIGTRAP; where TF is the child's own (a case with TF, POPF, IRET) the
+// kernel goes on showing TF as the child's until a step is followed by none.
 func (t *tracee) drain(l *oracle.Layout) error {
 	return t.inCodePage(l, []byte{0xcc}, t.regs.Eflags)
 }

@@ -1,0 +1,240 @@
+package ptrace
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/seed-4e121ece/ringfence/emulator/step"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+	"github.com/seed-4e121ece/ringfence/oracle"
+)
+
+var (
+	randomCount = flag.Int("random", 5_000, "random strings a mode to hold the runner against ptrace with")
+	stateCount  = flag.Int("states", 3, "states a string of the decoding tests is run with")
+)
+
+// agreement holds the runner against ptrace. Both ask the same CPU, so that
+// nothing is undefined: what differs is wrong in one of them, or in the list of
+// rules below. The comparison is that of all engines, which counts what it masks;
+// ptrace stands as the subject.
+type agreement struct {
+	comparer oracle.Comparer
+	endings  map[string]int
+	rules    map[string]int
+	compared int
+	failed   int
+}
+
+// excuse is a rule by which the two differ for a written reason.
+type excuse struct {
+	name, reason string
+	holds        func(c *oracle.Case, o *opcode, slow, fast *oracle.Result) bool
+}
+
+var excuses = []excuse{
+	{
+		"quarantined", "the runner does not run what depends on the machine; ptrace has no such list",
+		func(_ *oracle.Case, _ *opcode, _, fast *oracle.Result) bool { return fast.Ending == oracle.Quarantined },
+	},
+	{
+		"unsupported", "one of the two cannot express the case, and says which field",
+		func(_ *oracle.Case, _ *opcode, slow, fast *oracle.Result) bool {
+			return slow.Ending == oracle.Unsupported || fast.Ending == oracle.Unsupported
+		},
+	},
+	{
+		"pushf-trap", "the runner finds no room for a landing pad behind PUSHF and stops it by the trap flag, which is in the image that it pushes",
+		func(c *oracle.Case, o *opcode, slow, fast *oracle.Result) bool {
+			return o.is(0x9c) && int(c.CodeLen) > o.at+1 && slow.State == fast.State && onlyTF(slow, fast)
+		},
+	},
+	{
+		"pad-read", "the runner's landing pad stands behind a repeated string instruction that has its operands in the code pages, and more code behind it",
+		func(c *oracle.Case, o *opcode, _, _ *oracle.Result) bool {
+			g := &c.State.GPR
+			return o.rep && o.isString() && int(c.CodeLen) > o.at+1 && (inCode(g[x86.RSI]) || inCode(g[x86.RDI]))
+		},
+	},
+}
+
+// onlyTF says that memory differs in one bit, that of TF in the second byte of an
+// image.
+func onlyTF(slow, fast *oracle.Result) bool {
+	bits := 0
+	for i := range slow.Memory {
+		switch slow.Memory[i] ^ fast.Memory[i] {
+		case 0:
+		case byte(x86.TF >> 8):
+			bits++
+		default:
+			return false
+		}
+	}
+	if slow.NumStray == 1 && fast.NumStray == 1 && slow.Stray[0].Value^fast.Stray[0].Value == uint64(x86.TF) {
+		bits++
+	}
+	return bits == 1
+}
+
+// inCode says that a string that begins at an address may reach the code pages.
+func inCode(addr uint64) bool { return addr-(code-page) < 4*page }
+
+// compare compares one case; it returns what differs, or "".
+func (a *agreement) compare(c *oracle.Case, slow, fast *oracle.Result) string {
+	o := scan(c.CodeBytes(), c.State.Mode)
+	key := fast.Ending.String()
+	if fast.Ending == oracle.Ended {
+		key = fast.Outcome.String()
+		if fast.Outcome == step.Exception {
+			key = x86.VectorName(fast.Event.Vector)
+		}
+	}
+	a.endings[key]++
+	for _, x := range excuses {
+		if x.holds(c, &o, slow, fast) {
+			a.rules[x.name]++
+			return ""
+		}
+	}
+	if slow.Ending != fast.Ending {
+		return "ending"
+	}
+	if slow.Ending != oracle.Ended {
+		return ""
+	}
+	a.compared++
+	subject := *slow
+	if subject.Outcome == step.Exception {
+		if !sameSignal(subject.Event.Vector, fast.Event.Vector) {
+			return "signal"
+		}
+		switch subject.Event.Type {
+		case x86.EventSoftwareInterrupt, x86.EventSoftwareException, x86.EventPrivSoftwareException:
+			subject.State.RIP -= uint64(subject.Event.Length) // as an emulator reports it
+		}
+	}
+	if d := a.comparer.Compare(c, nil, &subject, fast); d.Fields != 0 {
+		return fmt.Sprint(d.Fields.Names())
+	}
+	return ""
+}
+
+// sameSignal says that the kernel makes the same signal of two vectors: #BR and
+// #GP, #NP and #SS are one to ptrace.
+func sameSignal(slow, fast uint8) bool {
+	switch slow {
+	case fast:
+		return true
+	case x86.VectorGP:
+		return fast == x86.VectorBR
+	case x86.VectorSS:
+		return fast == x86.VectorNP
+	}
+	return false
+}
+
+// agree runs cases on both and fails for each that differs.
+func (a *agreement) agree(t *testing.T, slow, fast oracle.Executor, cases []oracle.Case) {
+	t.Helper()
+	const batch = 4096
+	for part := range slices.Chunk(cases, batch) {
+		x, y := run(t, slow, part), run(t, fast, part)
+		for i := range part {
+			c := &part[i]
+			if why := a.compare(c, &x[i], &y[i]); why != "" {
+				if a.failed++; a.failed <= 20 {
+					t.Errorf("% x in %v at %#x, flags %#x, gpr %x: %s\nptrace  %s\nsilicon %s",
+						c.CodeBytes(), c.State.Mode, c.State.RIP, c.State.RFLAGS, c.State.GPR, why, describe(&x[i]), describe(&y[i]))
+				}
+			}
+		}
+	}
+}
+
+func newAgreement() *agreement {
+	return &agreement{endings: map[string]int{}, rules: map[string]int{}}
+}
+
+// report prints what was compared and what each rule did.
+func (a *agreement) report(t *testing.T) {
+	t.Helper()
+	t.Logf("%d compared, %d differ; runner's endings: %v", a.compared, a.failed, a.endings)
+	for _, name := range slices.Sorted(maps.Keys(a.rules)) {
+		i := slices.IndexFunc(excuses, func(x excuse) bool { return x.name == name })
+		t.Logf("%8d %s: %s", a.rules[name], name, excuses[i].reason)
+	}
+	for i, n := range a.comparer.Counts {
+		if n.Masked != 0 {
+			r := oracle.Rules()[i-1]
+			t.Logf("%8d %s: %s", n.Masked, r.Name, r.Reason)
+		}
+	}
+}
+
+// modes are those that both run; the test of a mode that the runner does not
+// have yet is skipped and says so.
+var modes = []x86.Mode{x86.Long64, x86.Compat32, x86.Compat16}
+
+func eachMode(t *testing.T, f func(t *testing.T, mode x86.Mode, slow *Executor, fast oracle.Executor)) {
+	for _, mode := range modes {
+		t.Run("mode="+mode.String(), func(t *testing.T) {
+			slow, fast := newExecutor(t), newRunner(t)
+			nop := newCase(mode, []byte{0x90})
+			for _, e := range []oracle.Executor{slow, fast} {
+				if r := one(t, e, &nop); r.Ending == oracle.Unsupported {
+					t.Skipf("%s: %s", e.Name(), r.Note)
+				}
+			}
+			f(t, mode, slow, fast)
+			assert.Zero(t, slow.Respawns(), "children of ptrace that were lost")
+		})
+	}
+}
+
+// TestDecodeStrings runs every distinct string of x86asm's decoding tests on
+// both.
+func TestDecodeStrings(t *testing.T) {
+	eachMode(t, func(t *testing.T, mode x86.Mode, slow *Executor, fast oracle.Executor) {
+		a := newAgreement()
+		all := decodeStrings(t, mode)
+		r := rand.New(rand.NewPCG(1, uint64(mode)))
+		for range *stateCount {
+			var cases []oracle.Case
+			for _, b := range all {
+				c := newCase(mode, b)
+				states(r, &c)
+				cases = append(cases, c)
+			}
+			a.agree(t, slow, fast, cases)
+		}
+		a.report(t)
+		assert.Greater(t, a.compared, len(all)**stateCount/2, "of %d strings", len(all))
+	})
+}
+
+// TestRandomStrings runs random strings on both; -random says how many a mode.
+func TestRandomStrings(t *testing.T) {
+	eachMode(t, func(t *testing.T, mode x86.Mode, slow *Executor, fast oracle.Executor) {
+		a := newAgreement()
+		r := rand.New(rand.NewPCG(2, uint64(mode)))
+		for done := 0; done < *randomCount; {
+			n := min(4096, *randomCount-done)
+			cases := make([]oracle.Case, n)
+			for i := range cases {
+				cases[i] = newCase(mode, randomString(r))
+				states(r, &cases[i])
+			}
+			a.agree(t, slow, fast, cases)
+			done += n
+		}
+		a.report(t)
+		assert.Greater(t, a.compared, *randomCount/2)
+	})
+}
