@@ -55,7 +55,7 @@ func fieldForbidden(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
 		return true // rounding for an instruction that takes none
 	case evexVUnused(l, wrong):
 		return true
-	case p[0]&0x10 == 0 && integerResult(wrong), p[0]&0x90 != 0x90 && first.Class == x86.ClassMask:
+	case p[0]&0x10 == 0 && integerResult(l, wrong), p[0]&0x90 != 0x90 && first.Class == x86.ClassMask:
 		return true
 	}
 	return isGather(wrong.Mnemonic) && (l.RM() != 4 || l.VVVV != 0 || evexOverlap(l, wrong.Mnemonic))
@@ -138,9 +138,10 @@ func evexVUnused(l *oracle.Lexed, wrong *oracle.Decoded) bool {
 }
 
 // integerResult says whether ModRM.reg names a general-purpose register, which
-// EVEX.R' cannot extend: conversions to integers alone.
-func integerResult(d *oracle.Decoded) bool {
-	return d.Operands[0].Class == x86.ClassGPR && (strings.Contains(d.Mnemonic, "2SI") || strings.Contains(d.Mnemonic, "2USI"))
+// EVEX.R' cannot extend: conversions to integers, and VPEXTRW with opcode C5.
+func integerResult(l *oracle.Lexed, d *oracle.Decoded) bool {
+	return d.Operands[0].Class == x86.ClassGPR &&
+		(strings.Contains(d.Mnemonic, "2SI") || strings.Contains(d.Mnemonic, "2USI") || l.Opcode == 0xc5)
 }
 
 // evexQuirks are about the EVEX encoding.

@@ -184,7 +184,8 @@ var groupQuirks = []oracle.Quirk{
 			case p == 0x66:
 				return reg < 6
 			case p == 0xf3:
-				return reg != 4 && reg != 6
+				// PTWRITE is, but not with 66 (SDM vol. 2, PTWRITE).
+				return reg != 4 && reg != 6 || reg == 4 && l.OpSize
 			}
 			return true
 		},
@@ -192,7 +193,7 @@ var groupQuirks = []oracle.Quirk{
 		Reason: "FXSAVE, FXRSTOR, XSAVE and their kin are marked NP and RDFSBASE and its kin take no memory: #UD (SDM vol. 2); x86asm ignores prefix or ModRM.mod",
 		Evidence: []oracle.Evidence{
 			accepted("660fae00", "4 FXSAVE", "SDM vol. 2, FXSAVE"), accepted("660fc720", "4 XSAVEC", "SDM vol. 2, XSAVEC"),
-			accepted("660fae28", "4 XRSTOR", "SDM vol. 2, XRSTOR"), accepted("f30fae18", "4 WRGSBASE", "SDM vol. 2, WRGSBASE"),
+			accepted("660fae28", "4 XRSTOR", "SDM vol. 2, XRSTOR"), accepted("66f30fae20", "5 XSAVE", "SDM vol. 2, PTWRITE"), accepted("f30fae18", "4 WRGSBASE", "SDM vol. 2, WRGSBASE"),
 		},
 	},
 	{
