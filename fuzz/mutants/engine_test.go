@@ -51,7 +51,7 @@ func TestEngine(t *testing.T) {
 	dir := t.TempDir()
 	program, err := s.Build(dir, tiny+"/probe", w.Files)
 	require.NoError(t, err)
-	r := &Runner{Program: program, Limit: 2 * time.Second, Grace: 2 * time.Second, Seed: 1, Parallel: runtime.NumCPU()}
+	r := &Runner{Program: program, Limit: time.Second, Grace: time.Second, Seed: 1, Parallel: runtime.NumCPU()}
 	control := r.Run(context.Background(), nil)
 	require.Equal(t, Survived, control.End, "%s\n%s", control, control.Output)
 	require.Positive(t, control.Answer.Cases)

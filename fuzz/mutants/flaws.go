@@ -32,7 +32,7 @@ var Flaws = []Flaw{
 	// Shifts and bits.
 	{"shift-count-not-masked", "emulator/exec/shift.go", "Context.count", "return n & 0x1f", "return n & 0x3f", "a 32-bit shift takes six bits of its count"},
 	{"shift-zero-changes-flags", "emulator/exec/shift.go", "shr", "if n == 0 {", "if n > 64 {", "SHR by 0 changes the flags"},
-	{"shld-carry-of-result", "emulator/exec/shift.go", "shld", "c.shifted(r, carry, c.overflowLeft(r, carry))", "c.shifted(r, r&1, c.overflowLeft(r, carry))", "SHLD: CF is a bit of the result"},
+	{"shld-carry-of-result", "emulator/exec/shift.go", "shld", "carry := c.sign(d << (n - 1))", "carry := (d<<n | s>>(bits-n)) & 1", "SHLD: CF is a bit of the result"},
 	{"rcl-modulo", "emulator/exec/shift.go", "", "func (c *Context) throughCarry() uint { return c.count(1) % (c.bits() + 1) }", "func (c *Context) throughCarry() uint { return c.count(1) % c.bits() }", "RCL and RCR turn the operand without the carry"},
 	{"bit-offset-unsigned", "emulator/exec/bit.go", "Context.bitOffset", "off := int64(signExtend(c.reg(c.inst.Reg, c.size), c.size))", "off := int64(c.reg(c.inst.Reg, c.size))", "BT with memory: a negative bit offset goes up"},
 	{"tzcnt-of-zero", "emulator/exec/bit.go", "", "func tzcnt(c *Context) { c.counted(min(uint64(bits.TrailingZeros64(c.in[1])), uint64(c.bits()))) }", "func tzcnt(c *Context) { c.counted(uint64(bits.TrailingZeros64(c.in[1]))) }", "TZCNT of 0 is 64 whatever the width"},
@@ -56,7 +56,7 @@ var Flaws = []Flaw{
 	{"page-crossing-address", "emulator/machine/memory.go", "Machine.translate", "return m.pageFault(t.next, need, 0, linear, ev)", "return m.pageFault(t.next, need, 0, linear-1, ev)", "#PF of an access over a page end tells the byte before the page"},
 	{"page-crossing-wraps", "emulator/machine/memory.go", "Machine.Read", "v = t.p.load(t.off, first) | t.next.load(0, a.Size-first)<<(8*first)", "v = t.p.load(t.off, first) | t.p.load(0, a.Size-first)<<(8*first)", "a load over a page end wraps within the page"},
 	{"stack-fault-as-gp", "emulator/machine/memory.go", "segmentFault", "if s == x86.SS {", "if s == x86.TR {", "a non-canonical stack address is #GP, not #SS"},
-	{"canonical-unchecked", "emulator/machine/memory.go", "Machine.translate", "if uint64(int64(linear<<sh)>>sh) != linear || uint64(int64(last<<sh)>>sh) != last {", "if sh > 64 && last == linear {", "a non-canonical address is #PF"},
+	{"canonical-unchecked", "emulator/machine/memory.go", "Machine.translate", "if uint64(int64(linear<<sh)>>sh) != linear {", "if sh > 64 {", "a non-canonical address is #PF"},
 	{"alignment-unchecked", "emulator/exec/context.go", "Context.Execute", "c.checked = c.flags&x86.AC != 0 && c.State.CPL == 3", "c.checked = false", "no #AC"},
 
 	// Stack and branches.
@@ -66,7 +66,7 @@ var Flaws = []Flaw{
 	{"push-imm-size", "emulator/exec/stack.go", "push", "v = c.inst.Imm", "v = uint64(uint32(c.inst.Imm))", "PUSH imm zero-extends"},
 	{"ret-imm-ignored", "emulator/exec/branch.go", "ret", "c.setStackPointer(c.stackPointer() + c.inst.Imm&0xffff)", "c.setStackPointer(c.stackPointer())", "RET imm16 releases nothing"},
 	{"ret-imm-signed", "emulator/exec/branch.go", "ret", "c.setStackPointer(c.stackPointer() + c.inst.Imm&0xffff)", "c.setStackPointer(c.stackPointer() + uint64(int16(c.inst.Imm)))", "RET imm16 is signed"},
-	{"call-pushes-target", "emulator/exec/branch.go", "Context.call", "c.push(c.next, c.inst.OpSize)", "c.push(c.State.RIP, c.inst.OpSize)", "CALL pushes its own address"},
+	{"call-return-address", "emulator/exec/branch.go", "", "func callIndirect(c *Context) { c.call(c.in[0]) }", "func callIndirect(c *Context) { c.next--; c.call(c.in[0]) }", "CALL r/m pushes an address within itself"},
 	{"loop-counter-width", "emulator/exec/branch.go", "loop", "n := (c.counter() - 1) & masks[c.inst.AddrSize&15]", "n := (c.counter() - 1) & 0xffff", "LOOP counts CX"},
 	{"enter-level", "emulator/exec/stack.go", "enter", "level := c.inst.Imm2 & 0x1f", "level := c.inst.Imm2 & 0xf", "ENTER takes four bits of its level"},
 	{"popf-sets-iopl", "emulator/exec/stack.go", "popf", "if c.State.CPL == 0 {", "if c.State.CPL != 0 {", "POPF at CPL 3 changes IOPL"},

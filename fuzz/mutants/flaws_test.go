@@ -17,7 +17,7 @@ var (
 	mutantsFlag  = flag.Int("mutants", 10, "number of mutants to draw")
 	seedFlag     = flag.Uint64("seed", 1, "seed of the draw and of the campaigns")
 	limitFlag    = flag.Duration("limit", time.Minute, "time that a campaign may take to find one mutant")
-	totalFlag    = flag.Duration("total", 2*time.Minute, "time for all mutants; 0 is no bound. Those that are cut short count as undecided")
+	totalFlag    = flag.Duration("total", 0, "time for all mutants: 0 is two minutes for ten mutants or fewer and no bound for more. Those that are cut short count as undecided")
 	parallelFlag = flag.Int("probes", runtime.NumCPU(), "number of probes that run at a time")
 	onlyFlag     = flag.String("only", "", "draw, or plant, only what has this in file, function, kind or name")
 	controlFlag  = flag.Duration("control", 10*time.Second, "time for the unmutated model")
@@ -127,13 +127,22 @@ func TestMutants(t *testing.T) {
 	require.Len(t, drawn, min(*mutantsFlag, len(drawn)))
 	explained, err := parseExplained(explainedText)
 	require.NoError(t, err)
-	t.Logf("%d mutants drawn from %d candidates by seed %d", len(drawn), len(candidates), *seedFlag)
+	alone := 0
+	for _, m := range drawn {
+		if m.own != nil {
+			alone++
+		}
+	}
+	t.Logf("%d mutants drawn from %d candidates by seed %d; %d are built alone", len(drawn), len(candidates), *seedFlag, alone)
 	r := runner(t, s, w)
 
-	ctx := context.Background()
-	if *totalFlag > 0 {
+	ctx, total := context.Background(), *totalFlag
+	if total == 0 && *mutantsFlag <= 10 {
+		total = 2 * time.Minute
+	}
+	if total > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, *totalFlag)
+		ctx, cancel = context.WithTimeout(ctx, total)
 		defer cancel()
 	}
 	report := &Report{Rejected: rejected, Explained: explained, Scope: scope}

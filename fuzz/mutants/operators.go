@@ -264,6 +264,22 @@ var narrower = map[string]string{
 	"uint64": "uint32", "uint32": "uint16", "uint16": "uint8", "int64": "int32", "int32": "int16", "int16": "int8",
 }
 
+var widths = map[string]int{"uint32": 32, "uint16": 16, "uint8": 8, "int32": 32, "int16": 16, "int8": 8}
+
+// bits returns the width of an expression of integer type, 64 for int. What
+// len and package bits count is small.
+func (f *finder) bits(e ast.Expr) int {
+	if call, ok := e.(*ast.CallExpr); ok && types.Identical(f.typeOf(e), types.Typ[types.Int]) {
+		if fun := f.text(call.Fun); fun == "len" || strings.HasPrefix(fun, "bits.") {
+			return 8
+		}
+	}
+	if b := f.basic(e); b != nil && b.Info()&types.IsInteger != 0 {
+		return 8 * int(types.SizesFor("gc", "amd64").Sizeof(b))
+	}
+	return 0
+}
+
 var otherSign = map[string]string{
 	"uint64": "int64", "uint32": "int32", "uint16": "int16", "uint8": "int8", "byte": "int8",
 	"int64": "uint64", "int32": "uint32", "int16": "uint16", "int8": "uint8",
@@ -278,13 +294,16 @@ func (f *finder) call(n *ast.CallExpr) {
 			return
 		}
 		arg := f.text(n.Args[0])
-		if w := narrower[name]; w != "" {
+		if w := narrower[name]; w != "" && f.bits(n.Args[0]) > widths[w] {
 			f.add("width", n.Pos(), n.End(), fmt.Sprintf("%s(%s(%s))", name, w, arg))
 		}
 		if s := otherSign[name]; s != "" {
 			f.add("sign", n.Pos(), n.End(), fmt.Sprintf("%s(%s)", s, arg))
 		}
 		return
+	}
+	if name := f.text(n.Fun); name == "min" || name == "max" {
+		return // their arguments can be swapped
 	}
 	for i := 1; i < len(n.Args); i++ {
 		a, b := n.Args[i-1], n.Args[i]

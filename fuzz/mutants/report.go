@@ -68,7 +68,7 @@ func percent(n, of int) float64 {
 // are not explained.
 func (r *Report) Survivors(limit *Runner) (list []*Verdict) {
 	for _, v := range r.Verdicts {
-		if v.End == Survived && v.Limit >= limit.Limit && r.Explained[v.Mutant.Key()] == nil {
+		if v.Unseen() && v.Limit >= limit.Limit && r.Explained[v.Mutant.Key()] == nil {
 			list = append(list, v)
 		}
 	}
@@ -104,7 +104,7 @@ func (r *Report) Write(w io.Writer, limit *Runner) {
 		fmt.Fprintf(w, "SURVIVED %s", v.Mutant.Diff())
 	}
 	for _, v := range r.Verdicts {
-		if e := r.Explained[v.Mutant.Key()]; e != nil && v.End == Survived {
+		if e := r.Explained[v.Mutant.Key()]; e != nil && v.Unseen() {
 			fmt.Fprintf(w, "equivalent: %s: %s => %s: %s\n", v.Mutant.Where(), e.Before, e.After, e.Why)
 		}
 	}

@@ -222,12 +222,24 @@ func (r *rowFinder) find() {
 	}
 }
 
-// operands changes what is done to an operand.
+// operands changes what is done to an operand. Whether a register or an
+// immediate is read is no question that the model asks, and a store that reads
+// first shows in nothing: such changes are not made.
 func (r *rowFinder) operands() {
 	w := r.words(colOperands)
-	other := map[string][]string{"rw": {"r", "w"}, "w": {"rw", "r"}, "r": {"rw", "n"}, "n": {"r"}, "crw": {"r"}, "cw": {"rw", "r"}}
+	_, list, _ := strings.Cut(strings.TrimSpace(r.cols[colInstruction]), " ")
+	names := strings.Split(list, ", ")
+	other := map[string][]string{"rw": {"r"}, "w": {"r"}, "r": {"rw"}, "crw": {"r"}, "cw": {"r"}}
+	inMemory := map[string][]string{"rw": {"w"}, "r": {"n"}, "n": {"r"}}
 	for i, a := range w {
-		for _, b := range other[a] {
+		change := other[a]
+		if a == "r" && i < len(names) && (names[i] == "1" || strings.HasPrefix(names[i], "imm") || strings.HasPrefix(names[i], "rel")) {
+			continue // not a place that could be written
+		}
+		if i < len(names) && (strings.Contains(names[i], "/m") || strings.HasPrefix(names[i], "m")) {
+			change = append(change[:len(change):len(change)], inMemory[a]...)
+		}
+		for _, b := range change {
 			r.add("row-access", colOperands, replaceWord(w, i, b))
 		}
 	}

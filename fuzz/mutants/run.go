@@ -36,7 +36,10 @@ type End string
 
 // The ends. Divergence, crash and hang mean that the damage was seen.
 const (
-	Survived    End = "survived"
+	Survived End = "survived"
+	// Unstable: a divergence that a second run with the same seed does not
+	// show. It counts as if nothing had been found.
+	Unstable    End = "unstable"
 	Diverged    End = "divergence"
 	Crashed     End = "crash"
 	Hung        End = "hang"
@@ -61,6 +64,9 @@ type Verdict struct {
 // Killed says whether the damage was seen.
 func (v *Verdict) Killed() bool { return v.End == Diverged || v.End == Crashed || v.End == Hung }
 
+// Unseen says whether the campaign ran and did not find the damage.
+func (v *Verdict) Unseen() bool { return v.End == Survived || v.End == Unstable }
+
 // Runner runs the probe, a mutant a process.
 type Runner struct {
 	Program string
@@ -76,17 +82,14 @@ type Runner struct {
 	Own func(*Mutant) (string, error)
 }
 
-// Run runs one mutant; nil is the unmutated model.
+// Run runs one mutant; nil is the unmutated model. A divergence counts if a
+// second run with the same seed ends with the same one: what comes and goes is
+// not the mutant's.
 func (r *Runner) Run(ctx context.Context, m *Mutant) *Verdict {
-	id := 0
-	if m != nil {
-		id = m.ID
-	}
 	v := &Verdict{Mutant: m, Limit: r.Limit}
 	if deadline, ok := ctx.Deadline(); ok {
 		v.Limit = max(time.Second, min(r.Limit, time.Until(deadline)))
 	}
-	// The process ends by itself; only a hang is ended from here.
 	program := r.Program
 	if m != nil && m.own != nil {
 		var err error
@@ -96,7 +99,25 @@ func (r *Runner) Run(ctx context.Context, m *Mutant) *Verdict {
 		}
 		defer os.RemoveAll(filepath.Dir(program))
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.Limit+r.Grace)
+	r.run(program, v)
+	if v.End == Diverged {
+		again := &Verdict{Mutant: m, Limit: v.Limit}
+		if r.run(program, again); again.End != Diverged || again.Answer.What != v.Answer.What {
+			v.End = Unstable
+			v.Output = "a second run with the same seed: " + again.String()
+		}
+	}
+	return v
+}
+
+// run runs the probe once.
+func (r *Runner) run(program string, v *Verdict) {
+	id := 0
+	if v.Mutant != nil {
+		id = v.Mutant.ID
+	}
+	// The process ends by itself; only a hang is ended from here.
+	ctx, cancel := context.WithTimeout(context.Background(), v.Limit+r.Grace)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, "-limit", v.Limit.String(), "-seed", strconv.FormatUint(r.Seed, 10))
 	cmd.Env = append(os.Environ(), Environment+"="+strconv.Itoa(id))
@@ -110,7 +131,6 @@ func (r *Runner) Run(ctx context.Context, m *Mutant) *Verdict {
 	if v.End != Diverged && v.End != Survived {
 		v.Output = tail(diag.String(), 40)
 	}
-	return v
 }
 
 // exitHarness is the status of a probe whose harness failed, which says

@@ -6,6 +6,9 @@ import (
 	"go/types"
 	"path"
 	"strings"
+
+	"github.com/seed-4e121ece/ringfence/emulator/isa"
+	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
 )
 
 // Rule leaves sites out of the draw, for a reason that is written down, and
@@ -50,8 +53,9 @@ func (s *Scope) String() string {
 	return b.String()
 }
 
-// ModelScope is the scope of the model's packages.
+// ModelScope is the scope of the model's packages on this CPU.
 func ModelScope() *Scope {
+	cpu := hostcpu.Profile()
 	return &Scope{Rules: []*Rule{
 		{Name: "generated code", Why: "the instruction table is mutated row by row instead", match: func(s *site) bool {
 			return s.code != nil && ast.IsGenerated(s.code.file.AST)
@@ -64,6 +68,8 @@ func ModelScope() *Scope {
 		}},
 		places("the harness's own checks", "they judge the model and are judged by their own tests",
 			place{file: "promise.go"}, place{file: "equal.go"}, place{file: "journal.go"}),
+		places("a loop for callers", "the campaign's executor has its own",
+			place{file: "run.go"}),
 		places("the generator's encoder", "it makes cases; a wrong one makes other cases",
 			place{file: "encode.go"}),
 		places("16 and 32-bit code", "until those modes run beside the CPU",
@@ -71,7 +77,17 @@ func ModelScope() *Scope {
 			place{fn: "cursor.memory16"}, place{fn: "bases16"}, place{when: "in.AddrSize == 2"}, place{when: "c.info.long == 0"},
 			place{when: "c.info.long == 0 && c.code[c.pos] < 0xc0"}, place{fn: "modeInfos"}, place{fn: "infoOf"}),
 		places("hooks that the reference Bus always offers, and answers it never gives", "FuzzContract's business: the campaign's Bus is whole and honest",
-			place{file: "absent.go"}, place{fn: "Context.need"}, place{fn: "filter"}, place{fn: "Answer"}, place{fn: "Effects.refused"}),
+			place{file: "absent.go"}, place{fn: "Context.need"}, place{fn: "filter"}, place{fn: "Answer"}, place{fn: "Effects.refused"}, place{dropped: "!c.need("}, place{forced: "c.need("}),
+		places("room that never runs out", "capacities are asserted from the table by a test",
+			place{when: "n >= step.MaxOps"}, place{when: "n >= step.MaxWide"}, place{when: "op == nil"}, place{dropped: "n >= step.Max"},
+			place{dropped: "op == nil"}, place{forced: "n < step.MaxAccesses"}, place{forced: "op := c.newOp("}),
+		places("tests of the mode that hold in 64-bit code", "until the other modes run beside the CPU",
+			place{dropped: "c.State.Mode != x86.Long64"}, place{forced: "c.State.Mode == x86.Long64"}, place{dropped: "c.State.Mode == x86.Real"},
+			place{dropped: "c.info.long == 0"}, place{when: "c.State.Mode == x86.Real || c.State.Mode == x86.VM86"}),
+		places("what POPA leaves behind", "16 and 32-bit code",
+			place{file: "emulator.go", when: "isa.PartialRegisters"}),
+		places("vector and mask registers", "no case has them until they have semantics",
+			place{when: "h.flags&hotVSIB != 0"}, place{when: "h.flags&hotMask != 0 && (in.Reg|in.VVVV)&8 != 0"}, place{dropped: "h.flags&hotMask != 0"}, place{dropped: "h.flags&hotVSIB != 0"}),
 		places("operations that CPL 3 cannot stage", "until the system instructions run",
 			place{fn: "cli"}, place{fn: "sti"}, place{fn: "hlt"}, place{fn: "Context.portAllowed"}, place{fn: "Context.taskRead"},
 			place{fn: "Context.port"}, place{fn: "in"}, place{fn: "out"}, place{fn: "ins"}, place{fn: "outs"}, place{fn: "Context.portOperation"},
@@ -80,7 +96,19 @@ func ModelScope() *Scope {
 			place{fn: "rdtsc"}, place{fn: "rdtscp"}, place{fn: "rdpid"}, place{fn: "cpuid"}, place{fn: "Context.random"}, place{fn: "rdrand"}, place{fn: "rdseed"},
 			place{fn: "Context.timestamp"}, place{fn: "Context.readMSR"}, place{fn: "Context.readControl"}),
 		places("code for CPUs of the other maker", "its turn comes on such a CPU",
-			place{when: "c.amd()"}),
+			place{when: "c.amd()"}, place{dropped: "c.amd()"}),
+		{Name: "features that this CPU lacks", Why: "their turn comes on a CPU that has them", match: func(s *site) bool {
+			if s.row != nil {
+				f, err := isa.ParseFeature(strings.TrimSpace(s.row.cols[colFeature]))
+				return err == nil && !cpu.Features.Has(f)
+			}
+			return s.in(place{fn: "cmpccxadd"}) && !cpu.Features.Has(isa.FeatureCMPCCXADD) ||
+				s.in(place{fn: "movdir64b"}) && !cpu.Features.Has(isa.FeatureMOVDIR64B)
+		}},
+		places("descriptors that Linux does not have", "the kernel gives user code a few, all of them accessed",
+			place{when: "r.Attributes&x86.AttrAccessed == 0"}),
+		places("the length of a string that is cut", "nothing depends on how many bytes were looked at",
+			place{when: "c.pos >= len(c.code) || c.pos >= MaxLength"}, place{fn: "Inst.fail"}),
 		{Name: "the flags column", Why: "it says what the comparison masks; no instruction's meaning reads it", match: func(s *site) bool {
 			return s.Kind == "row-flags"
 		}},
@@ -98,7 +126,9 @@ func ModelScope() *Scope {
 
 // place names sites: those of a file, of a function, and within what an if or
 // a case does when a condition holds. What is empty does not restrict.
-type place struct{ file, fn, when string }
+// dropped names sites whose mutant takes away a check that contains it, forced
+// those whose mutant makes it hold always.
+type place struct{ file, fn, when, dropped, forced string }
 
 // places is a rule that leaves out the sites of a list.
 func places(name, why string, list ...place) *Rule {
@@ -116,7 +146,24 @@ func (s *site) in(p place) bool {
 	if s.code == nil {
 		return false
 	}
-	return (p.file == "" || path.Base(s.File.Rel) == p.file) && (p.fn == "" || s.Func == p.fn) && (p.when == "" || s.code.under(p.when))
+	return (p.file == "" || path.Base(s.File.Rel) == p.file) && (p.fn == "" || s.Func == p.fn) && (p.when == "" || s.code.under(p.when)) &&
+		(p.dropped == "" || s.drops(p.dropped)) && (p.forced == "" || s.Kind == "force-check" && s.has(p.forced) && !s.has("!"+p.forced))
+}
+
+// has says whether what the mutant replaces contains the text.
+func (s *site) has(text string) bool {
+	return strings.Contains(oneLine(string(s.File.Src[s.Start:s.End])), text)
+}
+
+// drops says whether the mutant takes away a check that contains the text.
+func (s *site) drops(text string) bool {
+	switch s.Kind {
+	case "drop-check":
+		return s.has(text)
+	case "drop-operand":
+		return s.has(text) && !strings.Contains(oneLine(s.Text), text)
+	}
+	return false
 }
 
 // under says whether the site is in the body of an if, or of a case, with that

@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"github.com/seed-4e121ece/ringfence/fuzz/campaign"
-	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
 	"github.com/seed-4e121ece/ringfence/oracle"
 	"github.com/seed-4e121ece/ringfence/oracle/model"
 	"github.com/seed-4e121ece/ringfence/oracle/silicon"
+	"github.com/seed-4e121ece/ringfence/oracle/x86asm"
 )
 
 // answer is mutants.Answer, which a lean program does not import.
@@ -72,12 +72,12 @@ func run(limit time.Duration, seed uint64, jobs int) (*answer, error) {
 // config is the default campaign: what `ringfence fuzz` does without flags,
 // but for its end and the folder of divergences.
 func config(limit time.Duration, seed uint64, jobs int) campaign.Config {
-	p := hostcpu.Profile()
+	p := silicon.Profile()
 	return campaign.Config{
 		Subject:        campaign.Engine{Name: "model", New: func() (oracle.Executor, error) { return model.New(p), nil }},
 		References:     []campaign.Engine{{Name: "silicon", New: func() (oracle.Executor, error) { return silicon.New() }}},
-		//SubjectDecoder: campaign.DecoderEngine{Name: "model", New: func() (oracle.Decoder, error) { return model.NewDecoder(p), nil }},
-		//Decoders:       []campaign.DecoderEngine{{Name: "x86asm", New: func() (oracle.Decoder, error) { return x86asm.New(), nil }, Quirks: x86asm.Quirks()}},
+		SubjectDecoder: campaign.DecoderEngine{Name: "model", New: func() (oracle.Decoder, error) { return model.NewDecoder(x86asm.Profile()), nil }},
+		Decoders:       []campaign.DecoderEngine{{Name: "x86asm", New: func() (oracle.Decoder, error) { return x86asm.New(), nil }, Quirks: x86asm.Quirks()}},
 		Profile:        p,
 		For:            limit,
 		Seed:           seed,
