@@ -28,8 +28,10 @@ const (
 // hot is what decoding needs of a row.
 type hot struct {
 	fallback uint16
-	feature  uint16
-	modes    isa.ModeSet
+	// feature and also are what the row needs, or 0.
+	feature, also uint16
+
+	modes isa.ModeSet
 	// imm and imm2 are the sizes of the immediates in bytes.
 	imm, imm2 uint8
 	flags     uint8
@@ -357,6 +359,9 @@ func (c *cursor) finish(in *Inst, key int, p *isa.Profile) Reason {
 		in.Segment = c.segment
 	}
 	if h.imm != 0 || h.flags&hotMoffs != 0 {
+		if h.imm2 != 0 && h.feature != 0 && !p.Features.Has(isa.Feature(h.feature)) {
+			return c.check(in, h, p) // SSE4A's two immediates are of AMD's opcode alone
+		}
 		c.immediates(in, h)
 	}
 	return c.check(in, h, p)
@@ -384,7 +389,7 @@ func (c *cursor) check(in *Inst, h *hot, p *isa.Profile) Reason {
 	if h.flags&(hotNoVVVV|hotVSIB|hotControl|hotDebug|hotMask) != 0 && !c.registersValid(in, h) {
 		return in.fail(c, Undefined)
 	}
-	if h.feature != 0 && !p.Features.Has(isa.Feature(h.feature)) {
+	if h.feature != 0 && (!p.Features.Has(isa.Feature(h.feature)) || !p.Features.Has(isa.Feature(h.also))) {
 		return in.fail(c, MissingFeature)
 	}
 	return Valid

@@ -33,8 +33,10 @@ type Row struct {
 	// (RDX:RAX of MUL, the stack of PUSH).
 	Implicit []Operand
 	Attr     Attr
-	Feature  Feature
-	Flags    FlagEffects
+	// Feature and Also are the features that the row needs: Also is
+	// FeatureNone where one is enough.
+	Feature, Also Feature
+	Flags         FlagEffects
 	// Partial tells what a fault may leave behind (rule 5).
 	Partial Partial
 
@@ -48,6 +50,18 @@ type Row struct {
 	Fallback ID
 	// EVEX is what an EVEX prefix may say beyond VEX; zero for other rows.
 	EVEX EVEXForm
+}
+
+// Missing returns a feature that the row needs and the set has not, or
+// FeatureNone.
+func (r *Row) Missing(s *FeatureSet) Feature {
+	if !s.Has(r.Feature) {
+		return r.Feature
+	}
+	if !s.Has(r.Also) {
+		return r.Also
+	}
+	return FeatureNone
 }
 
 // MaxOperands is the largest number of explicit operands of any row.

@@ -179,8 +179,8 @@ func (s *Summary) coverage(c *campaign) {
 // reason tells why no case of a row retired.
 func reason(row *isa.Row, k *diff.RowCount, p *isa.Profile) string {
 	switch {
-	case !p.Features.Has(row.Feature):
-		return "feature absent: " + row.Feature.String()
+	case row.Missing(&p.Features) != isa.FeatureNone:
+		return "feature absent: " + row.Missing(&p.Features).String()
 	case k.Unimplemented > 0 && k.Unimplemented == k.Cases:
 		return "not implemented"
 	case k.Cases == 0 && row.Attr&isa.AttrX87 != 0:

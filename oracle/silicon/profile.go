@@ -50,7 +50,7 @@ func (e *Executor) hidden(shown isa.FeatureSet) ([]isa.Feature, error) {
 	var features []isa.Feature
 	var cases []oracle.Case
 	for _, r := range isa.Rows() {
-		if r.Feature == 0 || shown.Has(r.Feature) || r.Fallback != 0 || r.Modes&isa.Mode64 == 0 || r.Attr&(isa.AttrX87|isa.AttrVector) != 0 {
+		if r.Feature == 0 || shown.Has(r.Feature) || !shown.Has(r.Also) || r.Fallback != 0 || r.Modes&isa.Mode64 == 0 || r.Attr&(isa.AttrX87|isa.AttrVector) != 0 {
 			continue
 		}
 		for _, mod := range []uint8{0, 3} {

@@ -39,6 +39,9 @@ func emitRow(b *bytes.Buffer, r *row) {
 	if r.feature != "" {
 		field(b, "Feature", featureConst(r.feature))
 	}
+	if r.also != "" {
+		field(b, "Also", featureConst(r.also))
+	}
 	if f := flagsLiteral(&r.flags); f != "" {
 		fmt.Fprintf(b, ", Flags: FlagEffects{%s}", f)
 	}
@@ -321,14 +324,17 @@ func emitHot(b *bytes.Buffer, r *row) {
 	if len(flags) > 0 {
 		fl = strings.Join(flags, " | ")
 	}
-	fallback, feat := 0, "0"
+	fallback, feat, also := 0, "0", "0"
 	if r.fallback != nil {
 		fallback = r.fallback.id
 	}
 	if r.feature != "" {
 		feat = "isa." + featureConst(r.feature)
 	}
-	fmt.Fprintf(b, "{%d, uint16(%s), %d, %d, %d, %s, %d},\n", fallback, feat, r.modes, imm, imm2, fl, size)
+	if r.also != "" {
+		also = "isa." + featureConst(r.also)
+	}
+	fmt.Fprintf(b, "{%d, uint16(%s), uint16(%s), %d, %d, %d, %s, %d},\n", fallback, feat, also, r.modes, imm, imm2, fl, size)
 }
 
 // fixedSize is the operand size that the row has whatever the prefixes, or 0:

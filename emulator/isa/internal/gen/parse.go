@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -23,6 +24,7 @@ type row struct {
 	implicit []operand
 	attrs    []string
 	feature  string
+	also     string // a second feature that the row needs
 	flags    flagEffects
 	partial  string
 
@@ -187,17 +189,24 @@ func (r *row) parseAttrs(s string) error {
 	return nil
 }
 
+// parseFeature reads one feature or two, as "AVX512BW AVX512VL".
 func (r *row) parseFeature(s string, features []feature) error {
-	if s == "" {
-		return nil
+	words := strings.Fields(s)
+	if len(words) > 2 {
+		return r.errorf("features %q: want at most two", s)
 	}
-	for _, f := range features {
-		if f.name == s {
-			r.feature = s
-			return nil
+	for _, w := range words {
+		if !slices.ContainsFunc(features, func(f feature) bool { return f.name == w }) {
+			return r.errorf("feature %q is not in features.txt", w)
 		}
 	}
-	return r.errorf("feature %q is not in features.txt", s)
+	if len(words) > 0 {
+		r.feature = words[0]
+	}
+	if len(words) > 1 {
+		r.also = words[1]
+	}
+	return nil
 }
 
 // finish derives what needs more than one column.
