@@ -77,7 +77,7 @@ func (p *caseParser) layOut() error {
 	c := p.c
 	if fits(pages, DefaultLayout) {
 		c.Layout = DefaultLayout
-	} else if c.Layout, err = makeLayout(pages, c.State.RIP); err != nil {
+	} else if c.Layout, err = makeLayout(pages, c.CodeAddress()); err != nil {
 		return p.errorf(p.memAt, "%v", err)
 	}
 	c.Memory = make([]byte, 0, c.Layout.WindowBytes())
@@ -85,7 +85,7 @@ func (p *caseParser) layOut() error {
 		for i := range uint64(w.Length) {
 			a := w.Address + i
 			b := find(pages, a/PageSize).data[a%PageSize]
-			if k := a - c.State.RIP; k < uint64(c.CodeLen) {
+			if k := a - c.CodeAddress(); k < uint64(c.CodeLen) {
 				b = c.Code[k]
 			}
 			c.Memory = append(c.Memory, b)
@@ -135,7 +135,7 @@ func (p *caseParser) images() ([]*image, error) {
 
 // codePages adds the pages of the code, when no entry is executable.
 func (p *caseParser) codePages(pages []*image) ([]*image, error) {
-	rip := p.c.State.RIP
+	rip := p.c.CodeAddress()
 	last := rip + uint64(max(p.c.CodeLen, 1)) - 1
 	if !canonical57(rip) || !canonical57(last) {
 		return nil, p.errorf(p.regAt, "rip %#x: code can be placed at canonical addresses only", rip)

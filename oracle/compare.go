@@ -19,6 +19,8 @@ type Diff struct {
 	Flags x86.Flags
 	// GPR has a bit for each register that differs, if FieldGPR is set.
 	GPR uint16
+	// FPU has a bit for each part that differs (FPUControl …), if FieldFPU is set.
+	FPU uint8
 }
 
 // Comparer compares results by the rules and counts what each masks. The zero
@@ -203,6 +205,13 @@ func (k *Comparer) compareState(c *Case, subject, reference *Result, unknown Fie
 	}
 	if !bytes.Equal(subject.Memory, reference.Memory) && !k.undef.memoryEqual(k, c, subject.Memory, reference.Memory) {
 		f |= k.known(FieldMemory, unknown)
+	}
+	if s.FPU != nil && r.FPU != nil {
+		if d.FPU = k.compareFPU(s.FPU, r.FPU); d.FPU != 0 {
+			f |= k.known(FieldFPU, unknown)
+		}
+	} else if s.FPU != nil || r.FPU != nil {
+		k.hit(RuleUnknown, true)
 	}
 	if subject.NumStray != 0 || reference.NumStray != 0 {
 		f |= k.compareStray(c, subject, reference, unknown)

@@ -39,7 +39,7 @@ func (k *Comparer) undefinedFetch(c *Case, in *decode.Inst, s, r *x86.Event) boo
 func beyond(c *Case, in *decode.Inst, ev *x86.Event) bool {
 	switch ev.Vector {
 	case x86.VectorPF:
-		n := ev.Address - c.State.RIP
+		n := ev.Address - c.CodeAddress()
 		return ev.ErrorCode&x86.PFFetch != 0 && ev.Address%PageSize == 0 && n >= uint64(in.Length) && n <= uint64(in.Length)+maxTail
 	case x86.VectorGP:
 		return ev.ErrorCode == 0 && in.Length+maxTail > decode.MaxLength

@@ -18,7 +18,7 @@ func (c *Case) ReadMemory(address uint64, size uint8) (v uint64, ok bool) {
 // Byte returns a byte of the case's memory before the run: of the code, of a
 // window, or the fill of its page.
 func (c *Case) Byte(address uint64) (b byte, ok bool) {
-	if i := address - c.State.RIP; i < uint64(c.CodeLen) {
+	if i := address - c.CodeAddress(); i < uint64(c.CodeLen) {
 		return c.Code[i], c.Layout.Find(address) != nil
 	}
 	at := 0
@@ -35,14 +35,14 @@ func (c *Case) Byte(address uint64) (b byte, ok bool) {
 	return p.Fill, true
 }
 
-// Instruction returns the bytes that a CPU fetches at RIP, at most 15: the
+// Instruction returns the bytes that a CPU fetches at the instruction, at most 15: the
 // code and what follows it in memory. It uses buf.
 func (c *Case) Instruction(buf *[decode.MaxLength]byte) []byte {
 	if c.CodeLen >= decode.MaxLength {
 		return c.Code[:decode.MaxLength]
 	}
 	for i := range buf {
-		b, ok := c.Byte(c.State.RIP + uint64(i))
+		b, ok := c.Byte(c.CodeAddress() + uint64(i))
 		if !ok {
 			return buf[:i]
 		}

@@ -10,15 +10,17 @@ import (
 
 // Case is one instruction (or Steps of them) with the state before it.
 type Case struct {
-	// Code[:CodeLen] are the bytes at State.RIP; what follows them is the
+	// Code[:CodeLen] are the bytes at CodeAddress(); what follows them is the
 	// layout's (the fill of the code pages). CodeLen is at most 15; a longer
 	// or shorter string than the instruction is allowed.
 	Code    [16]byte
 	CodeLen uint8
-	// State.FPU is nil: vector state is not compared yet.
+	// State.FPU is nil if the case does not say the x87 and vector state: it is
+	// then the initial one and not compared. Otherwise FPU.Loaded has at least
+	// ComponentsBasic, and components that are not in it are initial.
 	State x86.State
-	// FSBase and GSBase are the bases of FS and GS; the other segments are
-	// flat in 64-bit mode.
+	// FSBase and GSBase are the bases of FS and GS. Where Segments is given,
+	// they are the same as there.
 	FSBase, GSBase uint64
 	Layout         *Layout
 	// Memory holds the content of the layout's windows, in order, each byte
@@ -34,6 +36,13 @@ type Case struct {
 	// Given are the memory entries of a case that was read from JSON, in its
 	// order: what its answer returns. They lie within the windows.
 	Given []Window
+	// Segments are ES to GS with their hidden parts, outside 64-bit mode; nil
+	// means the segments that Segment describes. Selectors are those of State.
+	Segments *[x86.NumSegment]x86.SegmentRegister
+	// LDT holds further descriptors of the local descriptor table, by their
+	// Selector, which the instruction may load or refer to. All others of the
+	// table are empty, but for those of Segments.
+	LDT []x86.SegmentRegister
 }
 
 // CodeBytes returns the bytes of the instruction.
@@ -102,12 +111,13 @@ const (
 	FieldRetire
 	FieldAccesses
 	FieldPromise
+	FieldFPU
 	NumFields = iota
 )
 
 var fieldNames = [NumFields]string{
 	"ending", "outcome", "event", "error_code", "address", "rip", "rflags", "registers", "selectors", "bases", "memory",
-	"stray", "retire", "accesses", "promise",
+	"stray", "retire", "accesses", "promise", "fpu",
 }
 
 // Names returns the names of the fields in the set.
@@ -151,6 +161,11 @@ type Result struct {
 	Promise string
 	// Note explains an ending other than Ended.
 	Note string
+	// Iterations is the number of iterations that an instruction with a REP
+	// prefix has made, of an engine that can tell.
+	Iterations uint64
+
+	fpu *x86.FPU // storage of State.FPU
 }
 
 // Executor runs cases. It is used by one goroutine at a time.
@@ -226,4 +241,16 @@ type Decoded struct {
 	// Unknown says which of length, mnemonic, operands this decoder cannot
 	// tell.
 	UnknownLength, UnknownMnemonic, UnknownOperands bool
+	// Ending is Ended, or why there is no answer: Died or RanAway of a decoder
+	// in a process of its own. Reason then tells more, and nothing else counts.
+	Ending Ending
+}
+
+// BatchDecoder is a Decoder for which many strings at once are cheaper: one in
+// another process.
+type BatchDecoder interface {
+	Decoder
+	// DecodeBatch decodes the first instruction of each string and fills
+	// out[i] for codes[i]; the slices have one length.
+	DecodeBatch(codes [][]byte, mode x86.Mode, out []Decoded)
 }

@@ -118,7 +118,7 @@ func Instruction(c *oracle.Case, profile *isa.Profile, in *decode.Inst) {
 	var buf [decode.MaxLength]byte
 	n := copy(buf[:], c.CodeBytes())
 	for n < len(buf) {
-		b, ok := c.Byte(c.State.RIP + uint64(n))
+		b, ok := c.Byte(c.CodeAddress() + uint64(n))
 		if !ok {
 			break
 		}

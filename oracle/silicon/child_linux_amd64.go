@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-4e121ece/ringfence/internal/shm"
 	"github.com/seed-4e121ece/ringfence/internal/spawn"
+	"github.com/seed-4e121ece/ringfence/oracle"
 )
 
 const (
@@ -34,7 +35,9 @@ type child struct {
 	canary   uint64
 	slots    int
 	slotSize int
-	pad      [padSize]byte
+	tramp    uint64 // a page below 4 GiB with the landing pad
+	pads     pads
+	ldt      [maxLDT]userDesc // what the kernel has, as far as the cases that were submitted go
 	ring     *shm.Memory
 	pages    *shm.Memory
 	proc     *spawn.Process
@@ -61,7 +64,7 @@ func newChild(g *geometry) (_ *child, err error) {
 	if c.ring, err = shm.New("silicon-ring", ringHeader+c.slots*c.slotSize); err != nil {
 		return nil, fmt.Errorf("silicon: %w", err)
 	}
-	if c.pages, err = shm.New("silicon-pages", g.bytes); err != nil {
+	if c.pages, err = shm.New("silicon-pages", g.bytes+oracle.PageSize); err != nil {
 		return nil, fmt.Errorf("silicon: %w", err)
 	}
 	h := c.header()
@@ -73,7 +76,7 @@ func newChild(g *geometry) (_ *child, err error) {
 	if err = c.place(); err != nil {
 		return nil, err
 	}
-	img, err := buildImage(g, c.base, c.canary, c.slots, c.slotSize)
+	img, err := buildImage(g, c.base, c.tramp, c.canary, c.slots, c.slotSize)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +106,7 @@ func (c *child) fill() {
 // place chooses where the child's own memory lies: a random multiple of 4 GiB
 // with nothing of the layout within 4 GiB; and a random canary.
 func (c *child) place() error {
-	var seed [16]byte
+	var seed [24]byte
 	for range 1000 {
 		if _, err := rand.Read(seed[:]); err != nil {
 			return fmt.Errorf("silicon: random base: %w", err)
@@ -112,9 +115,11 @@ func (c *child) place() error {
 		n := binary.LittleEndian.Uint64(seed[:8])
 		c.base = (low + n%(high-low)) << 32
 		c.canary = binary.LittleEndian.Uint64(seed[8:])
+		// Below 4 GiB, clear of the lowest pages, which the kernel may refuse.
+		c.tramp = 0x100000 + binary.LittleEndian.Uint64(seed[16:])%0xffe00000&^(oracle.PageSize-1)
 		free := true
 		for _, r := range c.g.runs {
-			if !c.clear(r.addr) || !c.clear(r.end-1) {
+			if !c.clear(r.addr) || !c.clear(r.end-1) || c.tramp-r.near < r.nearLen+nearBytes {
 				free = false
 			}
 		}
@@ -133,12 +138,12 @@ func (c *child) clear(addr uint64) bool {
 }
 
 func (c *child) makePad() {
-	rax := c.base + offPrivate + uint64(unsafe.Offsetof(private{}.rax))
-	p := append(c.pad[:0], 0x48, 0xa3) // MOV [moffs64], RAX
-	p = binary.LittleEndian.AppendUint64(p, rax)
-	p = append(p, 0x48, 0xb8) // MOV RAX, imm64
-	p = binary.LittleEndian.AppendUint64(p, c.base+offLand)
-	_ = append(p, 0xff, 0xe0) // JMP RAX
+	c.pads = makePads(c.base+offPrivate+uint64(unsafe.Offsetof(private{}.rax)), c.base+offLand, uint32(c.tramp))
+	page := c.pages.Bytes()[c.g.bytes:]
+	for i := range page {
+		page[i] = 0xcc
+	}
+	copy(page, c.pads[padLong])
 }
 
 func (c *child) start(img *image) error {

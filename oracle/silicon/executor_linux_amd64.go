@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync/atomic"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -29,6 +30,10 @@ type Executor struct {
 	children []*child    // most recently used first
 	pending  [maxSlots]plan
 	index    [maxSlots]int // of the case that each slot in flight holds
+	deferred []int         // of cases whose length is to be found first
+	lengths  [maxSlots]int // how long each of them is, as plan.measured
+	codes    [maxSlots][15]byte
+	codeLens [maxSlots]int
 	seq      uint64
 	retried  int // index in this Run of the case that was tried again, -1 none
 	tries    int // how often it was
@@ -186,52 +191,57 @@ func (e *Executor) settle() (int, error) {
 // answers; it returns the index of the first that is not answered.
 func (e *Executor) batch(c *child, cases []oracle.Case, results []oracle.Result, next int) (int, error) {
 	layout := cases[next].Layout
-	n := 0
-	for ; next < len(cases) && n < c.slots && cases[next].Layout == layout; next++ {
+	e.deferred = e.deferred[:0]
+	n, v := 0, packed
+	for ; next < len(cases) && n+len(e.deferred) < c.slots && cases[next].Layout == layout; next++ {
 		cs, r := &cases[next], &results[next]
 		prepare(cs, r)
-		near, why := e.pack(c, n, cs, r)
-		if near {
-			// A register points at the runner: another child lies elsewhere.
-			// First let the cases before it be answered.
-			if n > 0 {
-				break
-			}
-			_, err := e.replace()
-			return next, err
+		if v = e.pack(c, n, cs, r, 0); v == near {
+			break // first let the cases before it be answered
 		}
-		if why != "" {
-			reject(cs, r, why)
-			continue
+		switch v {
+		case packed:
+			e.index[n] = next
+			n++
+		case unknown:
+			e.deferred = append(e.deferred, next)
 		}
-		if r.Ending == oracle.Quarantined {
-			continue
-		}
-		e.index[n] = next
-		n++
 	}
-	if n == 0 {
-		return next, nil
-	}
-	if err := c.pin(e.now); err != nil {
+	if n == 0 && len(e.deferred) == 0 && v == near {
+		_, err := e.replace() // another child lies elsewhere
 		return next, err
 	}
-	first := c.sent
-	answered, stuck, err := c.submit(n)
-	if err != nil {
-		return next, fmt.Errorf("silicon: %w", err)
+	got, stuck, err := e.fly(c, n, cases, results)
+	if err == nil && got < n {
+		next, err = e.lost(results, e.index[got], stuck)
 	}
-	for i := range answered {
+	if err != nil || len(e.deferred) == 0 {
+		return next, err
+	}
+	return next, e.measured(layout, cases, results, next)
+}
+
+// fly submits the n cases that have been packed and reads the answers, up to
+// the first that is missing or not right.
+func (e *Executor) fly(c *child, n int, cases []oracle.Case, results []oracle.Result) (got int, stuck bool, err error) {
+	if n == 0 {
+		return 0, false, nil
+	}
+	if err := c.pin(e.now); err != nil {
+		return 0, false, err
+	}
+	first := c.sent
+	got, stuck, err = c.submit(n)
+	if err != nil {
+		return 0, false, fmt.Errorf("silicon: %w", err)
+	}
+	for i := range got {
 		want := e.seq - uint64(n-1-i) // pack numbers the cases of a batch one by one
 		if !e.collect(c, first+uint32(i), want, &e.pending[i], &cases[e.index[i]], &results[e.index[i]]) {
-			answered = i
-			break
+			return i, stuck, nil
 		}
 	}
-	if answered == n {
-		return next, nil
-	}
-	return e.lost(results, e.index[answered], stuck)
+	return got, stuck, nil
 }
 
 // maxTries is how often a case is tried: a child may be killed from outside, and
@@ -267,33 +277,45 @@ func prepare(c *oracle.Case, r *oracle.Result) {
 	r.Retire, r.Accesses, r.Partial = 0, nil, false
 	r.Unknown = oracle.FieldRetire | oracle.FieldAccesses | oracle.FieldPromise
 	r.NumStray = 0
+	r.Iterations = 0
 }
 
 // reject answers a case that cannot be run.
 func reject(c *oracle.Case, r *oracle.Result, why string) {
 	r.Ending, r.Note = oracle.Unsupported, why
 	r.State = c.State
+	r.SetFPU(c.State.FPU)
 	r.FSBase, r.GSBase = c.FSBase, c.GSBase
 }
 
-// pack writes a case into the n-th slot from the next on. near says that a
-// register points at the child's own memory; why names an unsupported field.
-func (e *Executor) pack(c *child, n int, cs *oracle.Case, r *oracle.Result) (near bool, why string) {
-	if why = unsupported(cs); why != "" {
-		return false, why
-	}
-	if !canonical(cs.FSBase) || !canonical(cs.GSBase) {
-		return false, "fsbase, gsbase: not canonical"
+// verdict is what pack has decided about a case.
+type verdict uint8
+
+const (
+	packed   verdict = iota
+	answered         // the result says why it is not run
+	near             // an address points at the child's own memory
+	unknown          // the length of the instruction must be found first
+)
+
+// pack writes a case into the n-th slot from the next on. measured is the
+// length of its instruction if that has been found, as plan.measured.
+func (e *Executor) pack(c *child, n int, cs *oracle.Case, r *oracle.Result, measured int) verdict {
+	if why := unsupported(cs); why != "" {
+		reject(cs, r, why)
+		return answered
 	}
 	number := c.sent + uint32(n)
 	s := c.slot(number)
 	p := &e.pending[n]
-	if why = c.g.compose(p, cs, e.stop, &c.pad, &s.code); why != "" {
-		return false, why
+	p.measured, p.tramp = measured, c.tramp
+	if why := c.g.compose(p, cs, e.stop, &c.pads, &s.code); why != "" {
+		reject(cs, r, why)
+		return answered
 	}
-	why = quarantined(&p.sh)
+	why := quarantined(&p.sh)
 	if p.sh.class == classIRET || e.splitLock {
-		m := memory{g: c.g, c: cs, code: cs.Code[:p.length], rip: cs.State.RIP}
+		m := memory{g: c.g, c: cs, code: cs.Code[:p.length], rip: p.start}
 		if w := quarantinedCase(&p.sh, &m, p.next, e.splitLock); w != "" {
 			why = w
 		}
@@ -301,49 +323,130 @@ func (e *Executor) pack(c *child, n int, cs *oracle.Case, r *oracle.Result) (nea
 	if why != "" {
 		reject(cs, r, why)
 		r.Ending = oracle.Quarantined
-		return false, ""
+		return answered
 	}
-	for _, v := range cs.State.GPR {
-		near = near || !c.clear(v)
+	if e.near(c, cs, p) && !e.reckless {
+		return near
 	}
-	near = near || !c.clear(cs.FSBase) || !c.clear(cs.GSBase)
-	if near = near || p.sh.memory && !c.clear(p.sh.effective(cs, p.next)); near && !e.reckless {
-		return true, ""
+	if p.sh.class == classUnknown && measured == 0 && e.stop == StopAuto && cs.State.RFLAGS&flagTF == 0 {
+		return unknown
 	}
-	run := &c.g.runs[p.run]
-	s.gpr = cs.State.GPR
-	s.rip = cs.State.RIP
-	s.rflags = cs.State.RFLAGS
-	s.fsBase, s.gsBase = cs.FSBase, cs.GSBase
-	s.codeDst = c.base + offAlias + run.file + (p.blockAt - run.addr)
-	s.codeFill = uint64(run.fill) * 0x0101010101010101
-	s.mode = mode(p)
-	s.sel = selectors(&cs.State)
-	if s.sel != 0 {
-		s.mode |= modeSelectors
+	if why := e.write(c, s, p, cs); why != "" {
+		reject(cs, r, why)
+		return answered
 	}
-	if p.stop == StopTrap {
-		s.rflags |= uint64(x86.TF)
-	}
-	e.seq++
-	s.seq = e.seq
-	s.landRIP = p.next
 	in := c.windows(int(number&uint32(c.slots-1)), windowsIn)
 	m := 0
 	for i := range c.g.pieces {
 		w := &c.g.pieces[i]
 		m += copy(in[w.offset:w.offset+w.length], cs.Memory[m:])
 	}
-	return false, ""
+	return packed
 }
 
-func mode(p *plan) uint64 {
+// near says that a register or an operand points at the child's own memory.
+func (e *Executor) near(c *child, cs *oracle.Case, p *plan) bool {
+	if cs.State.Mode == x86.Long64 {
+		near := !c.clear(cs.FSBase) || !c.clear(cs.GSBase)
+		for _, v := range cs.State.GPR {
+			near = near || !c.clear(v)
+		}
+		if near || p.sh.memory && !c.clear(p.sh.effective(cs, p.next)) {
+			return true
+		}
+	}
+	const around = 512
+	if p.sh.class == classUnknown || p.sh.uses&anywhere != 0 {
+		for _, v := range cs.State.GPR {
+			if p.reaches(cs, v, c.tramp-around, oracle.PageSize+2*around) {
+				return true
+			}
+		}
+		return p.sh.memory && p.sh.effective(cs, p.next)-(c.tramp-around) < oracle.PageSize+2*around
+	}
+	return p.touches(cs, c.tramp-around, oracle.PageSize+2*around)
+}
+
+// write fills a slot, but for the windows.
+func (e *Executor) write(c *child, s *slot, p *plan, cs *oracle.Case) string {
+	run := &c.g.runs[p.run]
+	s.gpr = cs.State.GPR
+	s.rip = cs.State.RIP
+	s.rflags = cs.State.RFLAGS
+	s.far = uint64(uint32(cs.State.RIP)) | uint64(cs.State.Selector[x86.CS])<<32
+	s.ss = uint64(cs.State.Selector[x86.SS])
+	s.fsBase, s.gsBase = cs.FSBase, cs.GSBase
+	s.codeDst = c.base + offAlias + run.file + (p.blockAt - run.addr)
+	s.codeFill = uint64(run.fill) * 0x0101010101010101
+	s.mode = mode(p, cs)
+	s.sel = selectors(&cs.State)
+	if s.sel != 0 {
+		s.mode |= modeSelectors
+	}
+	s.ldtCount = 0
+	if cs.State.Mode != x86.Long64 || len(cs.LDT) > 0 || p.sh.uses&loadsSegment != 0 || p.sh.class == classUnknown {
+		if why := c.describe(s, p, cs); why != "" {
+			return why
+		}
+	}
+	if p.stop == StopTrap {
+		s.rflags |= uint64(x86.TF)
+	}
+	if cs.State.FPU != nil {
+		s.fpuIn.put(cs.State.FPU)
+	}
+	e.seq++
+	s.seq = e.seq
+	s.landRIP = p.next
+	return ""
+}
+
+// describe lists the descriptors that the local table must have for a case and
+// does not. Entries that the case does not name are emptied if its instruction
+// can tell.
+func (c *child) describe(s *slot, p *plan, cs *oracle.Case) string {
+	var t [maxLDT]userDesc
+	named, why := ldtOf(cs, &t)
+	if why != "" {
+		return why
+	}
+	exact := p.sh.uses&loadsSegment != 0 || p.sh.class == classUnknown
+	for i := range t {
+		if named&(1<<i) == 0 {
+			if !exact || c.ldt[i].flags == emptyFlags || c.ldt[i] == (userDesc{}) {
+				continue
+			}
+			t[i] = userDesc{entry: uint32(i), flags: emptyFlags}
+		}
+		if c.ldt[i] != t[i] {
+			c.ldt[i] = t[i]
+			s.ldt[s.ldtCount] = t[i]
+			s.ldtCount++
+		}
+	}
+	return ""
+}
+
+func mode(p *plan, c *oracle.Case) uint64 {
 	m := uint64(0)
 	if p.stop == StopTrap {
 		m |= modeTrap
 	}
 	if p.sh.needsFPU() {
 		m |= modeFPU
+	}
+	if c.State.FPU != nil {
+		m |= modeVector
+	}
+	if c.State.Mode != x86.Long64 {
+		m |= modeCompat
+	}
+	// A segment of the local table brings its base.
+	if c.FSBase != 0 && c.State.Selector[x86.FS]&4 == 0 {
+		m |= modeFSBase
+	}
+	if c.GSBase != 0 && c.State.Selector[x86.GS]&4 == 0 {
+		m |= modeGSBase
 	}
 	return m
 }
@@ -364,8 +467,19 @@ func (e *Executor) collect(c *child, number uint32, seq uint64, p *plan, cs *ora
 		return false
 	}
 	a := answer{kind: s.outKind, signo: s.outSigno, code: s.outCode, trap: s.outTrap, err: s.outErr, cr2: s.outCR2, rip: s.outRIP, rflags: s.outRFLAGS}
-	if a.kind != kindLanded && a.kind != kindSignal {
+	switch {
+	case a.kind == kindRefused:
+		// What the table holds now is not known: not this child again.
+		c.proc.Kill()
+		reject(cs, r, fmt.Sprintf("segments: the kernel refused a descriptor: %v", syscall.Errno(-int64(a.err))))
+		return true
+	case a.kind == kindLanded && p.stop != StopPad:
+		return false // a branch that found the trampoline
+	case a.kind != kindLanded && a.kind != kindSignal:
 		return false
+	}
+	if a.kind == kindSignal && a.signo != sigALRM && int32(a.code) <= 0 {
+		return false // SI_USER and the like: a process sent it, no exception is behind it
 	}
 	r.State = cs.State // mode, stack width, CPL
 	r.State.GPR = s.outGPR
@@ -377,6 +491,14 @@ func (e *Executor) collect(c *child, number uint32, seq uint64, p *plan, cs *ora
 	r.State.Selector[x86.GS] = nullSelector(uint16(sel >> 48))
 	r.State.Selector[x86.CS] = uint16(csss)
 	r.State.Selector[x86.SS] = uint16(csss >> 48)
+	if a.kind == kindLanded {
+		// The pad is 64-bit code; what it follows has not changed CS.
+		r.State.Selector[x86.CS] = cs.State.Selector[x86.CS]
+	}
+	r.State.FPU = nil
+	if cs.State.FPU != nil {
+		s.fpuOut.get(r.OwnFPU(), cs.State.FPU.Loaded)
+	}
 	interpret(&a, p, cs, r)
 
 	out := c.windows(int(number&uint32(c.slots-1)), windowsIn+c.g.winSize)
@@ -398,7 +520,3 @@ func (e *Executor) collect(c *child, number uint32, seq uint64, p *plan, cs *ora
 	}
 	return true
 }
-
-// canonical with the 48-bit addresses that every CPU has; a base beyond them is
-// not asked for.
-func canonical(v uint64) bool { return uint64(int64(v<<16)>>16) == v }

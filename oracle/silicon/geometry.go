@@ -79,6 +79,10 @@ func newGeometry(l *oracle.Layout) (*geometry, error) {
 	for i := range g.runs {
 		g.runs[i].file = uint64(g.bytes)
 		g.bytes += int(g.runs[i].end - g.runs[i].addr)
+		if g.runs[i].prot&oracle.ProtExec != 0 {
+			// Code that ends with its page is written as a whole block.
+			g.bytes += oracle.PageSize
+		}
 	}
 	g.bound()
 	g.widen()

@@ -68,7 +68,7 @@ func words(v ...uint64) []byte {
 	return out
 }
 
-func buildImage(g *geometry, base, canary uint64, slots, slotSize int) (*image, error) {
+func buildImage(g *geometry, base, tramp, canary uint64, slots, slotSize int) (*image, error) {
 	b := &builder{img: make([]byte, imageSize), base: base, data: offData}
 	if err := copyText(b.img, base); err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func buildImage(g *geometry, base, canary uint64, slots, slotSize int) (*image, 
 		return nil, err
 	}
 	binary.LittleEndian.PutUint32(b.img[offInit+24:], 0x1f80) // MXCSR after INIT (SDM vol. 1, 10.2.3)
-	b.mapMemory(g, slots, slotSize)
+	b.mapMemory(g, tramp, slots, slotSize)
 	b.settle()
 	if err := b.filter(); err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func buildImage(g *geometry, base, canary uint64, slots, slotSize int) (*image, 
 
 // mapMemory maps the ring first, so that a later failure can be told through
 // it, then the rest, unmapping all that the kernel has put into the process.
-func (b *builder) mapMemory(g *geometry, slots, slotSize int) {
+func (b *builder) mapMemory(g *geometry, tramp uint64, slots, slotSize int) {
 	const (
 		rw     = unix.PROT_READ | unix.PROT_WRITE
 		shared = unix.MAP_SHARED | unix.MAP_FIXED_NOREPLACE | unix.MAP_POPULATE
@@ -122,6 +122,7 @@ func (b *builder) mapMemory(g *geometry, slots, slotSize int) {
 		b.call("munmap", true, unix.SYS_MUNMAP, at, keep[0]-at)
 		at = keep[1]
 	}
+	b.call("mmap of the trampoline", false, unix.SYS_MMAP, tramp, oracle.PageSize, unix.PROT_READ|unix.PROT_EXEC, shared, fdPages, uint64(g.bytes))
 	for _, r := range g.runs {
 		prot := uint64(unix.PROT_READ)
 		if r.prot&oracle.ProtWrite != 0 {
@@ -173,7 +174,7 @@ func (b *builder) settle() {
 // only what it needs.
 func (b *builder) filter() error {
 	prog, err := seccomp.Policy{
-		Calls:     []uint32{unix.SYS_FUTEX, unix.SYS_RT_SIGRETURN, unix.SYS_EXIT_GROUP},
+		Calls:     []uint32{unix.SYS_FUTEX, unix.SYS_RT_SIGRETURN, unix.SYS_EXIT_GROUP, unix.SYS_MODIFY_LDT},
 		Text:      b.base,
 		TextSize:  offTextEnd,
 		Otherwise: seccomp.Trap,
@@ -201,6 +202,8 @@ func writeConfig(img []byte, g *geometry, base, canary uint64, slots, slotSize i
 	cfg.slotSize = uint64(slotSize)
 	cfg.avx2 = flag(cpu.X86.HasAVX2)
 	cfg.xrstor = flag(cpu.X86.HasOSXSAVE)
+	cfg.vectors = vectorClass()
+	cfg.rewrite = flag(g.writableCode)
 	for _, w := range g.windows {
 		r := &g.runs[w.run]
 		cfg.window[cfg.windows] = window{
@@ -225,6 +228,17 @@ func writeConfig(img []byte, g *geometry, base, canary uint64, slots, slotSize i
 		cfg.runs++
 	}
 	return nil
+}
+
+// vectorClass is how the vector registers are loaded and stored.
+func vectorClass() uint64 {
+	switch {
+	case cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW:
+		return vectorsZMM
+	case cpu.X86.HasAVX:
+		return vectorsYMM
+	}
+	return vectorsXMM
 }
 
 func flag(b bool) uint64 {

@@ -23,8 +23,9 @@ const (
 
 // Kinds of answer.
 const (
-	kindLanded = 1 // the landing pad was reached
-	kindSignal = 2 // a signal arrived; signo says which
+	kindLanded  = 1 // the landing pad was reached
+	kindSignal  = 2 // a signal arrived; signo says which
+	kindRefused = 3 // the kernel refused a descriptor; nothing ran
 )
 
 // answer is what the child says of one case, read from shared memory once.
@@ -51,6 +52,7 @@ const (
 // instruction; the event carries the length.
 func interpret(a *answer, p *plan, c *oracle.Case, r *oracle.Result) {
 	r.Ending, r.Outcome, r.Event, r.Steps = oracle.Ended, step.Okay, x86.Event{}, 0
+	normalRegisters(p, c, r)
 	r.State.RIP = a.rip
 	r.State.RFLAGS = normalFlags(a, p, c, false)
 	if a.kind == kindSignal && a.signo == sigALRM {
@@ -84,6 +86,29 @@ func interpret(a *answer, p *plan, c *oracle.Case, r *oracle.Result) {
 	}
 	r.Outcome = step.Exception
 	r.Event = event(a, p, c, r)
+}
+
+// normalRegisters: 32- and 16-bit code does not see the upper halves of the
+// registers, nor R8 to R15; what they hold after a switch of modes is undefined
+// (SDM vol. 1, 3.4.1.1), so that they are as in the case. Iterations of a REP
+// are told by the counter, which has the width of the address size.
+func normalRegisters(p *plan, c *oracle.Case, r *oracle.Result) {
+	if c.State.Mode != x86.Long64 {
+		for i := range 8 {
+			r.State.GPR[i] = uint64(uint32(r.State.GPR[i]))
+		}
+		copy(r.State.GPR[8:], c.State.GPR[8:])
+	}
+	r.Iterations = 0
+	if p.sh.uses&repeats != 0 {
+		r.Iterations = c.State.GPR[x86.RCX] - r.State.GPR[x86.RCX]
+		switch p.sh.addrBytes {
+		case 2:
+			r.Iterations = uint64(uint16(r.Iterations))
+		case 4:
+			r.Iterations = uint64(uint32(r.Iterations))
+		}
+	}
 }
 
 // entersKernel is true of SYSCALL and INT 80h; SYSENTER is not run.
@@ -130,6 +155,15 @@ func loadsFlags(s *shape) bool {
 	return s.opmap == mapOne && !s.vex && (s.opcode == 0x9d || s.opcode == 0xcf)
 }
 
+// trapInPad is RIP when the instruction has set TF: the trap comes after the
+// pad's first instruction.
+func (p *plan) trapInPad() uint64 {
+	if p.pad == padLong {
+		return p.next + padFirst
+	}
+	return p.tramp // in 64-bit code
+}
+
 // retired recognises the traps that the harness has set to learn that the
 // instruction is over.
 func retired(a *answer, p *plan, c *oracle.Case, r *oracle.Result) bool {
@@ -141,10 +175,11 @@ func retired(a *answer, p *plan, c *oracle.Case, r *oracle.Result) bool {
 			return false
 		case p.stop == StopTrap:
 			return true
-		case p.stop == StopPad && a.rip == p.next+landFromPad:
+		case p.stop == StopPad && a.rip == p.trapInPad():
 			// The instruction set TF: the trap came after the pad's first
 			// instruction, which changes no register.
 			r.State.RIP = p.next
+			r.State.Selector[x86.CS] = c.State.Selector[x86.CS]
 			return true
 		}
 	case x86.VectorBP:
@@ -161,7 +196,10 @@ func retired(a *answer, p *plan, c *oracle.Case, r *oracle.Result) bool {
 	case x86.VectorPF:
 		// The fetch behind the instruction failed: at the end of the code
 		// pages, or where a branch went.
-		return a.err&x86.PFFetch != 0 && a.cr2 == a.rip && a.rip != start
+		return a.err&x86.PFFetch != 0 && a.cr2 == p.linear(c, a.rip) && a.rip != start
+	case x86.VectorGP:
+		// The next instruction would begin beyond the limit of CS.
+		return a.err == 0 && a.rip != start && a.rip > p.limit
 	}
 	return false
 }
@@ -176,6 +214,8 @@ func event(a *answer, p *plan, c *oracle.Case, r *oracle.Result) x86.Event {
 		// The kernel's gates have DPL 0 but for those of #BP and #OF: INT n is
 		// refused with #GP(8n+2), which stays; the comparison has a rule for it.
 		return soft(x86.EventSoftwareInterrupt, uint8(a.trap))
+	case a.trap == x86.VectorOF && p.sh.opmap == mapOne && p.sh.opcode == 0xce:
+		return soft(x86.EventSoftwareException, x86.VectorOF) // INTO
 	case a.trap == x86.VectorBP:
 		e := soft(x86.EventSoftwareException, x86.VectorBP)
 		if p.sh.class != classINT3 {

@@ -5,17 +5,16 @@ import (
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
 
-// NewCase returns a case in the default layout with the given code at CodeBase,
-// all registers zero but RSP, which is in the middle of the stack, and all
-// windows zero.
-func NewCase(code []byte) oracle.Case {
+// NewCase returns a case of 64-bit code; see NewCaseIn.
+func NewCase(code []byte) oracle.Case { return NewCaseIn(x86.Long64, code) }
+
+// NewCaseIn returns a case in a mode and the default layout with the given code
+// at CodeBase, all registers zero but RSP, which is in the middle of the stack,
+// all windows zero, and the segments that oracle.Case.Segment describes.
+func NewCaseIn(m x86.Mode, code []byte) oracle.Case {
 	l := oracle.DefaultLayout
-	c := oracle.Case{Layout: l, Memory: make([]byte, l.WindowBytes()), CodeLen: uint8(min(len(code), 16))}
+	c := oracle.Case{Layout: l, Memory: make([]byte, l.WindowBytes()), CodeLen: uint8(min(len(code), 16)), State: oracle.DefaultStateOf(m)}
 	copy(c.Code[:], code)
-	c.State = x86.State{Mode: x86.Long64, StackWidth: 64, CPL: 3, RIP: oracle.CodeBase, RFLAGS: intFlag}
-	c.State.GPR[x86.RSP] = oracle.StackBase + oracle.PageSize
-	c.State.Selector[x86.CS] = SelectorCS64
-	c.State.Selector[x86.SS] = SelectorSS
 	return c
 }
 

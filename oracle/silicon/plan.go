@@ -33,14 +33,6 @@ func (s Stop) String() string {
 	return "?"
 }
 
-// The landing pad: MOV [abs RAX store], RAX; MOV RAX, runnerLand; JMP RAX. It
-// touches no flag, no memory of the test and no register but RAX, which it has
-// saved.
-const (
-	padSize     = 10 + 10 + 2
-	landFromPad = 10 // length of the pad's first instruction
-)
-
 // codeBytes is the size of the block in which the code of a case is written.
 const codeBytes = 64
 
@@ -58,63 +50,30 @@ type plan struct {
 	codeOff int
 	length  int // bytes of code that lie in mapped pages
 	run     int // the run of pages that holds RIP
-	next    uint64
+	// start is the linear address of the instruction; RIP + base is start, and
+	// next the RIP behind the instruction.
+	start, base, next uint64
+	limit             uint64 // of CS
+	pad               int    // kind of landing pad
+	tramp             uint64 // where the compatibility modes' pads go
+	flat              bool   // every segment but FS and GS begins at 0
+	// measured is the length that the CPU has found, where this package does
+	// not know it, or one of the values below.
+	measured int
 }
 
-const intFlag = uint64(x86.IF | x86.FlagsFixed)
-
-// settable are the flags that a case may choose: those of POPF at CPL 3.
-const settable = uint64(x86.FlagsUser)
-
-// Selectors of the 64-bit user segments of Linux (arch/x86/include/asm/segment.h).
+// Values of plan.measured that are no length.
 const (
-	SelectorCS64 = 0x33
-	SelectorSS   = 0x2b
-	selectorCS32 = 0x23
+	notAsked    = 0
+	notValid    = -1 // #UD
+	notMeasured = -2 // asked in vain
 )
 
-// unsupported names the field of a case that a CPU under a user process cannot
-// take, or "".
-func unsupported(c *oracle.Case) string {
-	st := &c.State
-	switch {
-	case len(c.Extra) > 0:
-		return c.Extra[0]
-	case st.Mode != x86.Long64:
-		return "mode: only long64 runs on the CPU so far"
-	case st.CPL != 3:
-		return "cpl: a user process runs at 3"
-	case st.FPU != nil:
-		return "fpu: vector state does not reach the CPU yet"
-	case c.Steps > 1:
-		return "steps: one instruction a case"
-	case st.RFLAGS&^settable != intFlag:
-		return "rflags: IF must be 1, IOPL, RF, VM, VIF and VIP 0, reserved bits fixed"
-	case st.Selector[x86.CS] != SelectorCS64:
-		return "cs: the kernel's 64-bit user code selector is 0x33"
-	case st.Selector[x86.SS] != SelectorSS:
-		return "ss: the kernel's user data selector is 0x2b"
-	}
-	for _, s := range [...]x86.Segment{x86.DS, x86.ES, x86.FS, x86.GS} {
-		switch v := st.Selector[s]; {
-		case v <= 3, v == SelectorCS64, v == SelectorSS, v == selectorCS32:
-		default:
-			return "segments: not a user selector of the kernel's descriptor table"
-		}
-	}
-	if c.CodeLen > uint8(len(c.Code)) {
-		return "code: longer than its array"
-	}
-	if len(c.Memory) != c.Layout.WindowBytes() {
-		return "memory: not as long as the layout's windows"
-	}
-	return ""
-}
-
-// compose decides how a case is stopped and writes its block of code; pad is
-// the landing pad. It returns the field that is not supported, or "".
-func (g *geometry) compose(p *plan, c *oracle.Case, want Stop, pad *[padSize]byte, out *[codeBytes]byte) string {
-	rip := c.State.RIP
+// compose decides how a case is stopped and writes its block of code; p.measured
+// is set. It returns the field that is not supported, or "".
+func (g *geometry) compose(p *plan, c *oracle.Case, want Stop, pads *pads, out *[codeBytes]byte) string {
+	rip := c.CodeAddress()
+	p.start, p.base = rip, rip-c.State.RIP
 	p.run = g.find(rip)
 	if p.run < 0 || g.runs[p.run].prot&oracle.ProtExec == 0 {
 		return "rip: not in an executable page of the layout"
@@ -129,24 +88,44 @@ func (g *geometry) compose(p *plan, c *oracle.Case, want Stop, pad *[padSize]byt
 	}
 	p.blockAt = min(rip&^7, r.end-codeBytes)
 	p.codeOff = int(rip - p.blockAt)
+	p.segments(c)
 	overlap := g.fillBlock(p, r, c, out)
 	copy(out[p.codeOff:], c.Code[:p.length])
 
 	room := min(codeBytes-p.codeOff, 15)
-	p.sh.analyse(out[p.codeOff:p.codeOff+room], g.branches)
-	p.next = rip + uint64(p.sh.length)
+	p.sh.analyse(out[p.codeOff:p.codeOff+room], uint8(c.State.Mode.Width()), g.branches)
+	if p.sh.class == classUnknown && p.measured > 0 {
+		p.sh.length = p.measured
+	}
+	p.next = c.State.RIP + uint64(p.sh.length)
 	m := memory{g: g, c: c, code: c.Code[:p.length], rip: rip}
 	p.stop = want
 	if want == StopAuto {
 		p.stop = choose(p, &m, overlap)
 	}
 	if p.stop == StopPad {
-		if p.sh.length == 0 || p.codeOff+p.sh.length+padSize > codeBytes {
+		if p.sh.length == 0 || !p.padFits() {
 			return "stop: no room for a landing pad"
 		}
-		copy(out[p.codeOff+p.sh.length:], pad[:])
+		copy(out[p.codeOff+p.sh.length:], pads[p.pad])
 	}
 	return ""
+}
+
+// segments notes what the mode and CS make of the code.
+func (p *plan) segments(c *oracle.Case) {
+	p.pad, p.limit, p.flat = padOf(c.State.Mode), ^uint64(0), true
+	if c.State.Mode == x86.Long64 {
+		return
+	}
+	p.limit = uint64(c.Segment(x86.CS).Limit)
+	p.flat = c.State.Mode == x86.Compat32 && c.Segments == nil
+}
+
+// padFits says that the landing pad is within the block and the limit of CS.
+func (p *plan) padFits() bool {
+	n := padLength[p.pad]
+	return p.codeOff+p.sh.length+n <= codeBytes && p.next+uint64(n)-1 <= p.limit
 }
 
 // fillBlock fills a block with what is there without the code, and says whether
@@ -178,6 +157,9 @@ func choose(p *plan, m *memory, overlap bool) Stop {
 	}
 	switch s.class {
 	case classUnknown:
+		if p.measured == notValid || p.measured > 0 && m.stops(p.next+p.base) {
+			return StopBreakpoint
+		}
 		return StopTrap
 	case classPlain:
 		return choosePlain(p, m, overlap)
@@ -190,16 +172,16 @@ func choose(p *plan, m *memory, overlap bool) Stop {
 		if s.cut {
 			target = uint64(uint16(target))
 		}
-		if m.stops(p.next) && m.stops(target) {
+		if m.stops(p.next+p.base) && m.stops(p.linear(m.c, target)) {
 			return StopBreakpoint
 		}
 	case classReturn:
-		target, ok := m.read64(m.c.State.GPR[x86.RSP])
-		if !ok || m.stops(target) {
+		target, ok := p.readTarget(m, m.stackTop())
+		if !ok || m.stops(p.linear(m.c, target)) {
 			return StopBreakpoint
 		}
 	case classIndirect:
-		if target, ok := m.indirectTarget(s, p.next); !ok || m.stops(target) {
+		if target, ok := m.indirectTarget(p); !ok || m.stops(p.linear(m.c, target)) {
 			return StopBreakpoint
 		}
 	}
@@ -208,14 +190,14 @@ func choose(p *plan, m *memory, overlap bool) Stop {
 
 func choosePlain(p *plan, m *memory, overlap bool) Stop {
 	s := &p.sh
-	fits := p.codeOff+s.length+padSize <= codeBytes
+	fits := p.padFits()
 	if fits && !overlap && p.farFromCode(m) {
 		if p.length > s.length || !p.verify(m.c) {
 			return StopPad
 		}
 		return StopBreakpoint
 	}
-	if m.stops(p.next) {
+	if m.stops(p.next + p.base) {
 		return StopBreakpoint
 	}
 	if s.uses&(repeats|storesFlags) != 0 && fits {
@@ -248,13 +230,53 @@ func (m *memory) stops(addr uint64) bool {
 	return b == 0xcc
 }
 
+// linear is the address of the instruction at an offset of CS.
+func (p *plan) linear(c *oracle.Case, rip uint64) uint64 {
+	if c.State.Mode == x86.Long64 {
+		return rip
+	}
+	return uint64(uint32(p.base + rip))
+}
+
+// stackTop is the linear address of the top of the stack.
+func (m *memory) stackTop() uint64 {
+	rsp := m.c.State.GPR[x86.RSP]
+	if m.c.State.Mode == x86.Long64 {
+		return rsp
+	}
+	if m.c.State.StackWidth == 16 {
+		rsp = uint64(uint16(rsp))
+	}
+	return uint64(uint32(rsp + m.c.SegmentBase(x86.SS)))
+}
+
+// readTarget reads the target of a near branch; ok is false if that faults.
+func (p *plan) readTarget(m *memory, addr uint64) (target uint64, ok bool) {
+	if m.c.State.Mode == x86.Long64 {
+		return m.read64(addr)
+	}
+	for i := range uint64(p.sh.opBytes) {
+		b, ok := m.at(addr + i)
+		if !ok {
+			return 0, false
+		}
+		target |= uint64(b) << (8 * i)
+	}
+	return target, true
+}
+
 // indirectTarget returns where a near JMP or CALL through a register or memory
 // goes; ok is false if the read of the target faults.
-func (m *memory) indirectTarget(s *shape, next uint64) (target uint64, ok bool) {
+func (m *memory) indirectTarget(p *plan) (target uint64, ok bool) {
+	s := &p.sh
 	if !s.memory {
-		return m.c.State.GPR[s.modrm&7|s.rex&1<<3], true
+		target = m.c.State.GPR[s.modrm&7|s.rex&1<<3]
+		if m.c.State.Mode != x86.Long64 && s.opBytes == 2 {
+			target = uint64(uint16(target))
+		}
+		return target, true
 	}
-	return m.read64(s.effective(m.c, next))
+	return p.readTarget(m, s.effective(m.c, p.next))
 }
 
 // effective computes the linear address of the ModRM operand.
@@ -273,61 +295,112 @@ func (s *shape) effective(c *oracle.Case, next uint64) uint64 {
 		off := c.State.GPR[s.modrm>>3&7|s.rex&4<<1]
 		switch {
 		case s.rex&8 != 0:
-		case s.opsize:
+		case s.opBytes == 2:
 			off = uint64(int16(off))
 		default:
 			off = uint64(int32(off))
 		}
 		ea += uint64(int64(off) >> 3)
 	}
-	return s.linear(c, ea)
+	return s.linear(c, ea, s.segment())
 }
 
-// linear cuts an effective address to the address size and adds the base of an
-// FS or GS override.
-func (s *shape) linear(c *oracle.Case, ea uint64) uint64 {
-	if s.addrsize {
+// overrides are the segments of the override prefixes.
+func segmentOf(prefix byte) x86.Segment {
+	switch prefix {
+	case 0x26:
+		return x86.ES
+	case 0x2e:
+		return x86.CS
+	case 0x36:
+		return x86.SS
+	case 0x64:
+		return x86.FS
+	case 0x65:
+		return x86.GS
+	}
+	return x86.DS
+}
+
+// segment is that of the ModRM operand: SS where EBP or ESP is the base (SDM
+// vol. 1, table 3-5).
+func (s *shape) segment() x86.Segment {
+	if s.seg == 0 && (s.base == x86.RBP || s.base == x86.RSP) {
+		return x86.SS
+	}
+	return segmentOf(s.seg)
+}
+
+// linear cuts an effective address to the address size and adds the base of
+// the segment.
+func (s *shape) linear(c *oracle.Case, ea uint64, seg x86.Segment) uint64 {
+	switch s.addrBytes {
+	case 2:
+		ea = uint64(uint16(ea))
+	case 4:
 		ea = uint64(uint32(ea))
 	}
-	switch s.seg {
-	case 0x64:
-		ea += c.FSBase
-	case 0x65:
-		ea += c.GSBase
+	ea += c.SegmentBase(seg)
+	if c.State.Mode != x86.Long64 {
+		ea = uint64(uint32(ea))
 	}
 	return ea
 }
 
 // farFromCode says that no operand of the instruction is near the code pages,
-// so that the test cannot see the landing pad. REP runs on only through mapped
-// pages, and those that adjoin the code count as near.
+// so that the test cannot see the landing pad.
 func (p *plan) farFromCode(m *memory) bool {
-	s := &p.sh
 	r := &m.g.runs[p.run]
-	far := func(addr uint64) bool { return addr-r.near >= r.nearLen }
-	if s.memory && !far(s.effective(m.c, p.next)) {
-		return false
+	return !p.touches(m.c, r.near, r.nearLen)
+}
+
+// touches says that an operand of the instruction may be in a range of
+// addresses. REP runs on only through mapped pages, and the range must have
+// those that adjoin it.
+func (p *plan) touches(c *oracle.Case, from, length uint64) bool {
+	s := &p.sh
+	within := func(addr uint64) bool { return addr-from < length }
+	if s.memory && within(s.effective(c, p.next)) {
+		return true
 	}
 	const implied = usesRAX | usesRBX | usesRSP | usesRBP | usesRSI | usesRDI | anywhere
 	if s.uses&implied == 0 {
-		return true
-	}
-	if s.uses&anywhere != 0 {
 		return false
 	}
-	gpr := &m.c.State.GPR
-	for _, u := range [...]struct {
-		bit uint16
-		reg int
-	}{{usesRAX, x86.RAX}, {usesRBX, x86.RBX}, {usesRSP, x86.RSP}, {usesRBP, x86.RBP}, {usesRSI, x86.RSI}, {usesRDI, x86.RDI}} {
-		if s.uses&u.bit == 0 {
-			continue
-		}
-		if !far(gpr[u.reg]) || (s.seg != 0 || s.addrsize) && !far(s.linear(m.c, gpr[u.reg])) {
-			return false
+	if s.uses&anywhere != 0 {
+		return true
+	}
+	for i := range impliedRegisters {
+		u := &impliedRegisters[i]
+		if s.uses&u.bit != 0 && p.reaches(c, c.State.GPR[u.reg], from, length) {
+			return true
 		}
 	}
-	return true
+	return false
+}
+
+var impliedRegisters = [...]struct {
+	bit uint16
+	reg int
+}{{usesRAX, x86.RAX}, {usesRBX, x86.RBX}, {usesRSP, x86.RSP}, {usesRBP, x86.RBP}, {usesRSI, x86.RSI}, {usesRDI, x86.RDI}}
+
+// reaches says that an address in a register may be in a range, whatever its
+// segment and size.
+func (p *plan) reaches(c *oracle.Case, v, from, length uint64) bool {
+	s := &p.sh
+	if c.State.Mode == x86.Long64 {
+		return v-from < length || (s.seg != 0 || s.addrsize) && s.linear(c, v, segmentOf(s.seg))-from < length
+	}
+	if p.flat && s.seg == 0 {
+		return v-from < length || v&0xffff-from < length
+	}
+	for seg := range x86.Segment(x86.NumSegment) {
+		b := c.SegmentBase(seg)
+		if uint64(uint32(v+b))-from < length || uint64(uint32(v&0xffff+b))-from < length {
+			return true
+		}
+	}
+	return false
 }
 
 // needsFPU says that the vector state must be put in its initial state first.

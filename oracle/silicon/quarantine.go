@@ -1,7 +1,5 @@
 package silicon
 
-import "github.com/seed-4e121ece/ringfence/emulator/x86"
-
 // Instructions whose result depends on this machine, its kernel or its
 // hypervisor rather than on the case. They are not run.
 
@@ -155,10 +153,10 @@ func iretAligns(s *shape, m *memory) bool {
 	switch {
 	case s.rex&8 != 0:
 		size = 8
-	case s.opsize:
+	case s.opBytes == 2:
 		return false
 	}
-	rsp := m.c.State.GPR[x86.RSP]
+	rsp := m.stackTop()
 	b, ok := m.at(rsp + 2*size + 2)
 	return ok && b&(1<<2) != 0 && rsp%size != 0
 }
@@ -179,7 +177,7 @@ func (s *shape) lockedSize() uint64 {
 		return 8 << wide
 	case s.opcode&1 == 0 && !(s.opmap == map0F && s.opcode == 0xba):
 		return 1
-	case s.opsize && wide == 0:
+	case s.opBytes == 2 && wide == 0:
 		return 2
 	}
 	return 4 << wide

@@ -15,7 +15,7 @@ func shapeOf(t *testing.T, code string) *shape {
 	b, err := hex.DecodeString(code)
 	require.NoError(t, err)
 	var s shape
-	s.analyse(b, branchUnknown)
+	s.analyse(b, 64, branchUnknown)
 	return &s
 }
 

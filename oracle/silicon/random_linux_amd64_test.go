@@ -50,7 +50,7 @@ func randomCase(r *rand.Rand) oracle.Case {
 	c.CodeLen = uint8(n)
 	if r.IntN(2) == 0 { // mostly just the instruction
 		var s shape
-		s.analyse(b[:15], branchUnknown)
+		s.analyse(b[:15], 64, branchUnknown)
 		if s.length > 0 {
 			c.CodeLen = uint8(s.length)
 		}
@@ -156,7 +156,7 @@ func TestTrapAgrees(t *testing.T) {
 	compared := 0
 	for i := range cases {
 		var p plan
-		var pad [padSize]byte
+		pad := testPads
 		var block [codeBytes]byte
 		if g.compose(&p, &cases[i], StopAuto, &pad, &block) != "" || p.stop == StopTrap || !forcible(StopTrap, &p) {
 			continue

@@ -14,18 +14,20 @@
 #define JUMPTO(off) MOVQ $(const_baseMagic+off), AX; JMP AX
 #define ENDMARK BYTE $0x0f; BYTE $0x0b; LONG $const_endOfText; LONG $const_endOfText
 
-// func runnerText() (start, loop, land, handler, tail unsafe.Pointer)
-TEXT ·runnerText(SB), NOSPLIT, $0-40
+// func runnerText() (start, loop, enter, land, handler, tail unsafe.Pointer)
+TEXT ·runnerText(SB), NOSPLIT, $0-48
 	LEAQ ·runnerStart(SB), AX
 	MOVQ AX, start+0(FP)
 	LEAQ ·runnerLoop(SB), AX
 	MOVQ AX, loop+8(FP)
+	LEAQ ·runnerEnter(SB), AX
+	MOVQ AX, enter+16(FP)
 	LEAQ ·runnerLand(SB), AX
-	MOVQ AX, land+16(FP)
+	MOVQ AX, land+24(FP)
 	LEAQ ·runnerHandler(SB), AX
-	MOVQ AX, handler+24(FP)
+	MOVQ AX, handler+32(FP)
 	LEAQ ·runnerTail(SB), AX
-	MOVQ AX, tail+32(FP)
+	MOVQ AX, tail+40(FP)
 	RET
 
 // runnerStart makes the system calls of the table, then reports ready.
@@ -65,8 +67,8 @@ ready:
 	JUMPTO(const_offLoop)
 	ENDMARK
 
-// runnerLoop sleeps until there is a case, then sets up memory and registers
-// and enters it.
+// runnerLoop sleeps until there is a case, then sets up memory and the local
+// descriptor table.
 TEXT ·runnerLoop(SB), NOSPLIT|NOFRAME, $0
 	MOVQ $(const_baseMagic+const_offPrivate), R12
 	MOVQ $(const_baseMagic+const_offRing), R13
@@ -100,7 +102,7 @@ work:
 	MOVQ  config_windows(R14), CX
 	LEAQ  config_window(R14), BX
 	TESTQ CX, CX
-	JEQ   code
+	JEQ   ldt
 window:
 	MOVQ  window_in(BX), SI
 	ADDQ  R15, SI
@@ -123,8 +125,54 @@ block:
 	DECQ  CX
 	JNE   window
 
-code:
+ldt:
+	MOVQ  slot_ldtCount(R15), R9
+	TESTQ R9, R9
+	JEQ   enter
+	LEAQ  slot_ldt(R15), BX
+descriptor:
+	MOVL  $0x11, DI         // write, in the newer form of struct user_desc
+	MOVQ  BX, SI
+	MOVL  $userDesc__size, DX
+	MOVL  $154, AX          // modify_ldt
+	SYSCALL
+	TESTL AX, AX
+	JNE   refused
+	ADDQ  $userDesc__size, BX
+	DECQ  R9
+	JNE   descriptor
+enter:
+	JUMPTO(const_offEnter)
+
+refused: // answered as such; nothing has run
+	MOVLQSX AX, AX
+	MOVQ  AX, slot_outErr(R15)
+	MOVQ  $const_kindRefused, slot_outKind(R15)
+	MOVQ  $0, slot_outSigno(R15)
+	JUMPTO(const_offTail)
+	ENDMARK
+
+// runnerEnter writes the code, loads the registers and enters the test. R12 to
+// R15 are set.
+TEXT ·runnerEnter(SB), NOSPLIT|NOFRAME, $0
+	// Code of an earlier case stays until another place is written: a line
+	// that has been executed is costly to write to.
 	MOVQ  slot_codeDst(R15), DI
+	MOVQ  private_lastDst(R12), SI
+	CMPQ  SI, DI
+	JEQ   code
+	TESTQ SI, SI
+	JEQ   code
+	MOVQ  private_lastFill(R12), X4
+	PUNPCKLQDQ X4, X4
+	MOVOU X4, 0(SI)
+	MOVOU X4, 16(SI)
+	MOVOU X4, 32(SI)
+	MOVOU X4, 48(SI)
+code:
+	MOVQ  DI, private_lastDst(R12)
+	MOVQ  slot_codeFill(R15), AX
+	MOVQ  AX, private_lastFill(R12)
 	MOVOU (slot_code+0)(R15), X0
 	MOVOU (slot_code+16)(R15), X1
 	MOVOU (slot_code+32)(R15), X2
@@ -135,14 +183,100 @@ code:
 	MOVOU X3, 48(DI)
 
 	MOVQ  slot_mode(R15), CX
-	TESTQ $const_modeFPU, CX
+	TESTQ $(const_modeFPU|const_modeVector), CX
 	JEQ   selectors
+	TESTQ $const_modeVector, CX
+	JNE   vector
 	CMPQ  config_xrstor(R14), $0
 	JEQ   selectors
 	MOVL  $-1, AX
 	MOVL  AX, DX
 	MOVQ  $(const_baseMagic+const_offInit), BX
 	BYTE  $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x2b // XRSTOR64 [RBX]
+	JMP   selectors
+
+vector:
+	LEAQ  slot_fpuIn(R15), BX
+	BYTE  $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x0b // FXRSTOR64 [RBX]
+	CMPQ  config_vectors(R14), $const_vectorsYMM
+	JLT   xmm
+	JEQ   ymm
+	VMOVDQU64 (fpuArea_zmm+0)(BX), Z0
+	VMOVDQU64 (fpuArea_zmm+64)(BX), Z1
+	VMOVDQU64 (fpuArea_zmm+128)(BX), Z2
+	VMOVDQU64 (fpuArea_zmm+192)(BX), Z3
+	VMOVDQU64 (fpuArea_zmm+256)(BX), Z4
+	VMOVDQU64 (fpuArea_zmm+320)(BX), Z5
+	VMOVDQU64 (fpuArea_zmm+384)(BX), Z6
+	VMOVDQU64 (fpuArea_zmm+448)(BX), Z7
+	VMOVDQU64 (fpuArea_zmm+512)(BX), Z8
+	VMOVDQU64 (fpuArea_zmm+576)(BX), Z9
+	VMOVDQU64 (fpuArea_zmm+640)(BX), Z10
+	VMOVDQU64 (fpuArea_zmm+704)(BX), Z11
+	VMOVDQU64 (fpuArea_zmm+768)(BX), Z12
+	VMOVDQU64 (fpuArea_zmm+832)(BX), Z13
+	VMOVDQU64 (fpuArea_zmm+896)(BX), Z14
+	VMOVDQU64 (fpuArea_zmm+960)(BX), Z15
+	VMOVDQU64 (fpuArea_zmm+1024)(BX), Z16
+	VMOVDQU64 (fpuArea_zmm+1088)(BX), Z17
+	VMOVDQU64 (fpuArea_zmm+1152)(BX), Z18
+	VMOVDQU64 (fpuArea_zmm+1216)(BX), Z19
+	VMOVDQU64 (fpuArea_zmm+1280)(BX), Z20
+	VMOVDQU64 (fpuArea_zmm+1344)(BX), Z21
+	VMOVDQU64 (fpuArea_zmm+1408)(BX), Z22
+	VMOVDQU64 (fpuArea_zmm+1472)(BX), Z23
+	VMOVDQU64 (fpuArea_zmm+1536)(BX), Z24
+	VMOVDQU64 (fpuArea_zmm+1600)(BX), Z25
+	VMOVDQU64 (fpuArea_zmm+1664)(BX), Z26
+	VMOVDQU64 (fpuArea_zmm+1728)(BX), Z27
+	VMOVDQU64 (fpuArea_zmm+1792)(BX), Z28
+	VMOVDQU64 (fpuArea_zmm+1856)(BX), Z29
+	VMOVDQU64 (fpuArea_zmm+1920)(BX), Z30
+	VMOVDQU64 (fpuArea_zmm+1984)(BX), Z31
+	KMOVQ (fpuArea_k+0)(BX), K0
+	KMOVQ (fpuArea_k+8)(BX), K1
+	KMOVQ (fpuArea_k+16)(BX), K2
+	KMOVQ (fpuArea_k+24)(BX), K3
+	KMOVQ (fpuArea_k+32)(BX), K4
+	KMOVQ (fpuArea_k+40)(BX), K5
+	KMOVQ (fpuArea_k+48)(BX), K6
+	KMOVQ (fpuArea_k+56)(BX), K7
+	JMP   selectors
+ymm:
+	VMOVDQU (fpuArea_zmm+0)(BX), Y0
+	VMOVDQU (fpuArea_zmm+64)(BX), Y1
+	VMOVDQU (fpuArea_zmm+128)(BX), Y2
+	VMOVDQU (fpuArea_zmm+192)(BX), Y3
+	VMOVDQU (fpuArea_zmm+256)(BX), Y4
+	VMOVDQU (fpuArea_zmm+320)(BX), Y5
+	VMOVDQU (fpuArea_zmm+384)(BX), Y6
+	VMOVDQU (fpuArea_zmm+448)(BX), Y7
+	VMOVDQU (fpuArea_zmm+512)(BX), Y8
+	VMOVDQU (fpuArea_zmm+576)(BX), Y9
+	VMOVDQU (fpuArea_zmm+640)(BX), Y10
+	VMOVDQU (fpuArea_zmm+704)(BX), Y11
+	VMOVDQU (fpuArea_zmm+768)(BX), Y12
+	VMOVDQU (fpuArea_zmm+832)(BX), Y13
+	VMOVDQU (fpuArea_zmm+896)(BX), Y14
+	VMOVDQU (fpuArea_zmm+960)(BX), Y15
+	JMP   selectors
+xmm:
+	MOVOU (fpuArea_zmm+0)(BX), X0
+	MOVOU (fpuArea_zmm+64)(BX), X1
+	MOVOU (fpuArea_zmm+128)(BX), X2
+	MOVOU (fpuArea_zmm+192)(BX), X3
+	MOVOU (fpuArea_zmm+256)(BX), X4
+	MOVOU (fpuArea_zmm+320)(BX), X5
+	MOVOU (fpuArea_zmm+384)(BX), X6
+	MOVOU (fpuArea_zmm+448)(BX), X7
+	MOVOU (fpuArea_zmm+512)(BX), X8
+	MOVOU (fpuArea_zmm+576)(BX), X9
+	MOVOU (fpuArea_zmm+640)(BX), X10
+	MOVOU (fpuArea_zmm+704)(BX), X11
+	MOVOU (fpuArea_zmm+768)(BX), X12
+	MOVOU (fpuArea_zmm+832)(BX), X13
+	MOVOU (fpuArea_zmm+896)(BX), X14
+	MOVOU (fpuArea_zmm+960)(BX), X15
 
 selectors:
 	TESTQ $const_modeSelectors, CX
@@ -157,13 +291,19 @@ selectors:
 	BYTE  $0x8e; BYTE $0xe8 // MOV GS, EAX
 
 bases: // after the selectors, which load the bases too
+	TESTQ $const_modeFSBase, CX
+	JEQ   gsbase
 	MOVQ slot_fsBase(R15), AX
 	BYTE $0xf3; BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0xd0 // WRFSBASE RAX
+gsbase:
+	TESTQ $const_modeGSBase, CX
+	JEQ   enter
 	MOVQ slot_gsBase(R15), AX
 	BYTE $0xf3; BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0xd8 // WRGSBASE RAX
 
-	TESTQ $const_modeTrap, CX
-	JNE   trap
+enter:
+	TESTQ $(const_modeTrap|const_modeCompat), CX
+	JNE   slow
 
 	// From here on the stack is wherever the case has it; a signal comes on the
 	// alternate stack.
@@ -190,15 +330,49 @@ bases: // after the selectors, which load the bases too
 	MOVQ (slot_gpr+0*8)(AX), AX
 	BYTE $0xff; BYTE $0x25; LONG $const_ripCell // JMP [RIP+private.cell]
 
+slow:
+	TESTQ $const_modeTrap, CX
+	JNE   trap
+
+	// 32- and 16-bit code. SS is loaded by itself, so that RSP is the case's
+	// in all its bits: IRET to a 16-bit stack would keep the upper ones.
+	MOVQ slot_far(R15), AX
+	MOVQ AX, private_cell(R12)
+	MOVQ slot_ss(R15), AX
+	BYTE $0x8e; BYTE $0xd0  // MOV SS, EAX
+	MOVQ R15, AX
+	LEAQ slot_rflags(AX), SP
+	POPFQ
+	MOVQ (slot_gpr+1*8)(AX), CX
+	MOVQ (slot_gpr+2*8)(AX), DX
+	MOVQ (slot_gpr+3*8)(AX), BX
+	MOVQ (slot_gpr+4*8)(AX), SP
+	BYTE $0x48; BYTE $0x8b; BYTE $0x68; BYTE $(slot_gpr+5*8) // MOV RBP, [RAX+40]
+	MOVQ (slot_gpr+6*8)(AX), SI
+	MOVQ (slot_gpr+7*8)(AX), DI
+	MOVQ (slot_gpr+8*8)(AX), R8
+	MOVQ (slot_gpr+9*8)(AX), R9
+	MOVQ (slot_gpr+10*8)(AX), R10
+	MOVQ (slot_gpr+11*8)(AX), R11
+	MOVQ (slot_gpr+12*8)(AX), R12
+	MOVQ (slot_gpr+13*8)(AX), R13
+	MOVQ (slot_gpr+14*8)(AX), R14
+	MOVQ (slot_gpr+15*8)(AX), R15
+	MOVQ (slot_gpr+0*8)(AX), AX
+	BYTE $0xff; BYTE $0x2d; LONG $const_ripCell // JMP FAR [RIP+private.cell]
+
 trap: // TF must take effect on the test's first instruction: IRETQ
 	MOVQ slot_rip(R15), AX
 	MOVQ AX, (private_iret+0)(R12)
-	MOVQ $0x33, (private_iret+8)(R12)
+	MOVQ slot_far(R15), AX
+	SHRQ $32, AX
+	MOVQ AX, (private_iret+8)(R12)
 	MOVQ slot_rflags(R15), AX
 	MOVQ AX, (private_iret+16)(R12)
 	MOVQ (slot_gpr+4*8)(R15), AX
 	MOVQ AX, (private_iret+24)(R12)
-	MOVQ $0x2b, (private_iret+32)(R12)
+	MOVQ slot_ss(R15), AX
+	MOVQ AX, (private_iret+32)(R12)
 	LEAQ private_iret(R12), SP
 	MOVQ R15, AX
 	MOVQ (slot_gpr+1*8)(AX), CX
@@ -309,6 +483,32 @@ test:
 
 record:
 	MOVQ private_current(R12), R15
+	TESTQ $const_modeGrow, slot_mode(R15)
+	JEQ  store
+	CMPQ 200(DX), $14       // #PF
+	JNE  store
+	TESTQ $0x10, 192(DX)    // of a fetch
+	JEQ  store
+	CMPL DI, $11            // and this signal for it
+	JNE  store
+	MOVQ 216(DX), AX
+	CMPQ AX, slot_growEnd(R15)
+	JNE  store
+	MOVQ 168(DX), AX
+	CMPQ AX, slot_rip(R15)
+	JNE  store
+	CMPQ slot_grow(R15), $0
+	JEQ  store
+	DECQ slot_grow(R15)
+	DECQ slot_rip(R15)
+	DECQ slot_far(R15)
+	DECQ slot_codeDst(R15)
+	LEAQ private_stackTop(R12), SP
+	MOVQ $(const_baseMagic+const_offRing), R13
+	MOVQ $(const_baseMagic+const_offConfig), R14
+	JUMPTO(const_offEnter)
+
+store:
 	MOVQ DI, slot_outSigno(R15)
 	MOVL 8(SI), AX
 	MOVQ AX, slot_outCode(R15)
@@ -359,6 +559,20 @@ record:
 	MOVQ 216(DX), AX
 	MOVQ AX, slot_outCR2(R15)
 	MOVQ $const_kindSignal, slot_outKind(R15)
+	TESTQ $const_modeVector, slot_mode(R15)
+	JEQ  stored
+	// The kernel has put the registers into the frame and initialised them.
+	MOVQ 224(DX), BX
+	MOVQ $(const_baseMagic+const_offConfig), R14
+	CMPQ config_xrstor(R14), $0
+	JEQ  fxrstor
+	MOVL $0xe7, AX
+	XORL DX, DX
+	BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x2b // XRSTOR64 [RBX]
+	JMP  stored
+fxrstor:
+	BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x0b // FXRSTOR64 [RBX]
+stored:
 	LEAQ private_stackTop(R12), SP
 	JUMPTO(const_offTail)
 	ENDMARK
@@ -368,10 +582,113 @@ record:
 TEXT ·runnerTail(SB), NOSPLIT|NOFRAME, $0
 	MOVQ $(const_baseMagic+const_offRing), R13
 	MOVQ $(const_baseMagic+const_offConfig), R14
+	BYTE $0x8c; BYTE $0xd0  // MOV EAX, SS
+	CMPL AX, $0x2b
+	JEQ  flat
+	MOVL $0x2b, AX
+	BYTE $0x8e; BYTE $0xd0  // MOV SS, EAX
+flat:
+	TESTQ $const_modeVector, slot_mode(R15)
+	JEQ  bases
+	LEAQ slot_fpuOut(R15), BX
+	BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x03 // FXSAVE64 [RBX]
+	CMPQ config_vectors(R14), $const_vectorsYMM
+	JLT  xmm
+	JEQ  ymm
+	VMOVDQU64 Z0, (fpuArea_zmm+0)(BX)
+	VMOVDQU64 Z1, (fpuArea_zmm+64)(BX)
+	VMOVDQU64 Z2, (fpuArea_zmm+128)(BX)
+	VMOVDQU64 Z3, (fpuArea_zmm+192)(BX)
+	VMOVDQU64 Z4, (fpuArea_zmm+256)(BX)
+	VMOVDQU64 Z5, (fpuArea_zmm+320)(BX)
+	VMOVDQU64 Z6, (fpuArea_zmm+384)(BX)
+	VMOVDQU64 Z7, (fpuArea_zmm+448)(BX)
+	VMOVDQU64 Z8, (fpuArea_zmm+512)(BX)
+	VMOVDQU64 Z9, (fpuArea_zmm+576)(BX)
+	VMOVDQU64 Z10, (fpuArea_zmm+640)(BX)
+	VMOVDQU64 Z11, (fpuArea_zmm+704)(BX)
+	VMOVDQU64 Z12, (fpuArea_zmm+768)(BX)
+	VMOVDQU64 Z13, (fpuArea_zmm+832)(BX)
+	VMOVDQU64 Z14, (fpuArea_zmm+896)(BX)
+	VMOVDQU64 Z15, (fpuArea_zmm+960)(BX)
+	VMOVDQU64 Z16, (fpuArea_zmm+1024)(BX)
+	VMOVDQU64 Z17, (fpuArea_zmm+1088)(BX)
+	VMOVDQU64 Z18, (fpuArea_zmm+1152)(BX)
+	VMOVDQU64 Z19, (fpuArea_zmm+1216)(BX)
+	VMOVDQU64 Z20, (fpuArea_zmm+1280)(BX)
+	VMOVDQU64 Z21, (fpuArea_zmm+1344)(BX)
+	VMOVDQU64 Z22, (fpuArea_zmm+1408)(BX)
+	VMOVDQU64 Z23, (fpuArea_zmm+1472)(BX)
+	VMOVDQU64 Z24, (fpuArea_zmm+1536)(BX)
+	VMOVDQU64 Z25, (fpuArea_zmm+1600)(BX)
+	VMOVDQU64 Z26, (fpuArea_zmm+1664)(BX)
+	VMOVDQU64 Z27, (fpuArea_zmm+1728)(BX)
+	VMOVDQU64 Z28, (fpuArea_zmm+1792)(BX)
+	VMOVDQU64 Z29, (fpuArea_zmm+1856)(BX)
+	VMOVDQU64 Z30, (fpuArea_zmm+1920)(BX)
+	VMOVDQU64 Z31, (fpuArea_zmm+1984)(BX)
+	KMOVQ K0, (fpuArea_k+0)(BX)
+	KMOVQ K1, (fpuArea_k+8)(BX)
+	KMOVQ K2, (fpuArea_k+16)(BX)
+	KMOVQ K3, (fpuArea_k+24)(BX)
+	KMOVQ K4, (fpuArea_k+32)(BX)
+	KMOVQ K5, (fpuArea_k+40)(BX)
+	KMOVQ K6, (fpuArea_k+48)(BX)
+	KMOVQ K7, (fpuArea_k+56)(BX)
+	VZEROUPPER
+	JMP  bases
+ymm:
+	VMOVDQU Y0, (fpuArea_zmm+0)(BX)
+	VMOVDQU Y1, (fpuArea_zmm+64)(BX)
+	VMOVDQU Y2, (fpuArea_zmm+128)(BX)
+	VMOVDQU Y3, (fpuArea_zmm+192)(BX)
+	VMOVDQU Y4, (fpuArea_zmm+256)(BX)
+	VMOVDQU Y5, (fpuArea_zmm+320)(BX)
+	VMOVDQU Y6, (fpuArea_zmm+384)(BX)
+	VMOVDQU Y7, (fpuArea_zmm+448)(BX)
+	VMOVDQU Y8, (fpuArea_zmm+512)(BX)
+	VMOVDQU Y9, (fpuArea_zmm+576)(BX)
+	VMOVDQU Y10, (fpuArea_zmm+640)(BX)
+	VMOVDQU Y11, (fpuArea_zmm+704)(BX)
+	VMOVDQU Y12, (fpuArea_zmm+768)(BX)
+	VMOVDQU Y13, (fpuArea_zmm+832)(BX)
+	VMOVDQU Y14, (fpuArea_zmm+896)(BX)
+	VMOVDQU Y15, (fpuArea_zmm+960)(BX)
+	VZEROUPPER
+	JMP  bases
+xmm:
+	MOVOU X0, (fpuArea_zmm+0)(BX)
+	MOVOU X1, (fpuArea_zmm+64)(BX)
+	MOVOU X2, (fpuArea_zmm+128)(BX)
+	MOVOU X3, (fpuArea_zmm+192)(BX)
+	MOVOU X4, (fpuArea_zmm+256)(BX)
+	MOVOU X5, (fpuArea_zmm+320)(BX)
+	MOVOU X6, (fpuArea_zmm+384)(BX)
+	MOVOU X7, (fpuArea_zmm+448)(BX)
+	MOVOU X8, (fpuArea_zmm+512)(BX)
+	MOVOU X9, (fpuArea_zmm+576)(BX)
+	MOVOU X10, (fpuArea_zmm+640)(BX)
+	MOVOU X11, (fpuArea_zmm+704)(BX)
+	MOVOU X12, (fpuArea_zmm+768)(BX)
+	MOVOU X13, (fpuArea_zmm+832)(BX)
+	MOVOU X14, (fpuArea_zmm+896)(BX)
+	MOVOU X15, (fpuArea_zmm+960)(BX)
+
+bases:
 	BYTE $0xf3; BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0xc0 // RDFSBASE RAX
 	MOVQ AX, slot_outFSBase(R15)
+	TESTQ AX, AX
+	JEQ  fszero
+	XORL AX, AX
+	BYTE $0xf3; BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0xd0 // WRFSBASE RAX
+fszero:
 	BYTE $0xf3; BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0xc8 // RDGSBASE RAX
 	MOVQ AX, slot_outGSBase(R15)
+	TESTQ AX, AX
+	JEQ  gszero
+	XORL AX, AX
+	BYTE $0xf3; BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0xd8 // WRGSBASE RAX
+gszero:
 	BYTE $0x8c; BYTE $0xe8  // MOV EAX, GS
 	SHLQ $16, AX
 	BYTE $0x8c; BYTE $0xe1  // MOV ECX, FS
@@ -425,6 +742,9 @@ block:
 	DECQ  CX
 	JNE   window
 code:
+	CMPQ  config_rewrite(R14), $0
+	JEQ   strays
+	MOVQ  $0, private_lastDst(R12)
 	MOVQ  slot_codeDst(R15), SI
 	MOVQ  slot_codeFill(R15), X4
 	PUNPCKLQDQ X4, X4
@@ -441,7 +761,7 @@ code:
 	MOVOU X2, (slot_outBytes+32)(R15)
 	MOVOU X3, (slot_outBytes+48)(R15)
 
-	// Every writable page must now be all fill.
+strays: // every writable page must now be all fill
 	XORL  R11, R11          // stray words so far
 	MOVQ  config_runs(R14), CX
 	LEAQ  config_run(R14), BX

@@ -4,7 +4,7 @@ package silicon
 // needs them. This is deliberately not emulator/decode: the CPU is asked whether
 // the model is right, so what prepares the question must not believe the model.
 // Where this file does not know, it says so, and the CPU finds out by itself.
-// 64-bit mode only. Source: SDM vol. 2, appendix A.
+// Source: SDM vol. 2, appendix A.
 
 // class is what an instruction may do to RIP.
 type class uint8
@@ -35,6 +35,7 @@ const (
 	storesFlags
 	repeats
 	anywhere // an address that is not worked out here
+	loadsSegment
 )
 
 // Opcode maps.
@@ -60,10 +61,13 @@ type shape struct {
 	rep       byte // 0, 0xf2 or 0xf3
 	opsize    bool
 	addrsize  bool
-	seg       byte // 0, 0x64 (FS) or 0x65 (GS)
-	rex       byte // with the bits of a VEX prefix in the same places
-	base      int8 // register, -1 none, ripRelative
-	index     int8 // register, -1 none
+	seg       byte  // segment-override prefix that counts, or 0
+	width     uint8 // of the code: 16, 32 or 64
+	opBytes   uint8 // operand size, but for REX.W: 2 or 4
+	addrBytes uint8 // address size: 2, 4 or 8
+	rex       byte  // with the bits of a VEX prefix in the same places
+	base      int8  // register, -1 none, ripRelative
+	index     int8  // register, -1 none
 	scale     uint8
 	disp      int64
 	rule      branchRule
@@ -115,18 +119,23 @@ const (
 
 // analyse fills s from the bytes at RIP; class stays classUnknown where the
 // length is not certain.
-func (s *shape) analyse(code []byte, rule branchRule) {
-	*s = shape{base: -1, index: -1, scale: 1, rule: rule}
+func (s *shape) analyse(code []byte, width uint8, rule branchRule) {
+	*s = shape{base: -1, index: -1, scale: 1, rule: rule, width: width}
 	if len(code) > 15 {
 		code = code[:15]
 	}
 	r := reader{b: code, ok: true}
 	op := s.prefixes(&r)
+	s.sizes()
+	// Outside 64-bit mode these are LES, LDS and BOUND with a memory operand.
+	vector := width == 64 || r.n < len(code) && code[r.n] >= 0xc0
 	switch {
 	case op == 0x0f:
 		s.escape(&r)
-	case op == 0xc4 || op == 0xc5:
+	case (op == 0xc4 || op == 0xc5) && vector:
 		s.vexPrefix(&r, op)
+	case op == 0x62 && vector:
+		s.evexPrefix(&r)
 	default:
 		s.opmap, s.opcode = mapOne, op
 		s.oneByte(&r)
@@ -150,13 +159,16 @@ func (s *shape) prefixes(r *reader) byte {
 		case b == 0x64 || b == 0x65:
 			s.seg = b
 		case b == 0x26 || b == 0x2e || b == 0x36 || b == 0x3e:
+			if s.width != 64 {
+				s.seg = b
+			}
 			// Ignored in 64-bit mode. Whether one of them cancels an FS or GS
 			// before it is a vendor's affair; the last FS or GS counts here.
 		case b == 0xf0:
 			s.lock = true
 		case b == 0xf2 || b == 0xf3:
 			s.rep = b
-		case b >= 0x40 && b <= 0x4f:
+		case b >= 0x40 && b <= 0x4f && s.width == 64:
 			s.rex = b
 			if next := r.n; next < len(r.b) && isPrefix(r.b[next]) {
 				s.rex = 0 // a REX that does not stand last has no effect
@@ -179,12 +191,26 @@ func isPrefix(b byte) bool {
 	return b >= 0x40 && b <= 0x4f
 }
 
+// sizes works out operand and address size (SDM vol. 1, 3.6).
+func (s *shape) sizes() {
+	s.opBytes, s.addrBytes = 4, s.width/8
+	if (s.width == 16) != s.opsize {
+		s.opBytes = 2
+	}
+	if s.addrsize {
+		s.addrBytes = 6 - s.addrBytes // 2 and 4
+		if s.width == 64 {
+			s.addrBytes = 4
+		}
+	}
+}
+
 // immZ is the size of an immediate that is 16 or 32 bits wide.
 func (s *shape) immZ() int {
-	if s.opsize && s.rex&8 == 0 {
-		return 2
+	if s.rex&8 != 0 {
+		return 4
 	}
-	return 4
+	return int(s.opBytes)
 }
 
 func (s *shape) modRM(r *reader) {
@@ -195,6 +221,10 @@ func (s *shape) modRM(r *reader) {
 		return
 	}
 	s.memory = true
+	if s.addrBytes == 2 {
+		s.modRM16(r, mod, rm)
+		return
+	}
 	s.base = int8(rm | s.rex&1<<3)
 	if rm == 4 {
 		sib := r.byte()
@@ -222,9 +252,26 @@ func (s *shape) modRM(r *reader) {
 	}
 }
 
+// Base and index of 16-bit addressing (SDM vol. 2, table 2-1).
+var base16 = [8][2]int8{{3, 6}, {3, 7}, {5, 6}, {5, 7}, {-1, 6}, {-1, 7}, {5, -1}, {3, -1}}
+
+func (s *shape) modRM16(r *reader, mod, rm byte) {
+	s.base, s.index = base16[rm][0], base16[rm][1]
+	switch {
+	case mod == 0 && rm == 6:
+		s.base = -1
+		s.disp = r.value(2)
+	case mod == 1:
+		s.disp = r.value(1)
+	case mod == 2:
+		s.disp = r.value(2)
+	}
+}
+
 // What follows an opcode of the one-byte map: a letter each. m ModRM, b imm8,
 // z imm16/32, M ModRM+imm8, Z ModRM+imm16/32, w imm16, v imm16/32/64, e ENTER,
-// o moffs, j rel8, J rel32, '-' nothing, '.' not valid or handled before.
+// o moffs, j rel8, J rel32, f far pointer,
+// '-' nothing, '.' not valid or handled before.
 var oneByteForm = [16]string{
 	"mmmmbz..mmmmbz..", // 00; 0f is an escape
 	"mmmmbz..mmmmbz..",
@@ -244,10 +291,33 @@ var oneByteForm = [16]string{
 	".-..--MZ------mm", // f6, f7: the immediate only with /0 and /1
 }
 
+// The same outside 64-bit mode.
+var oneByteForm32 = [16]string{
+	"mmmmbz--mmmmbz-.",
+	"mmmmbz--mmmmbz--",
+	"mmmmbz.-mmmmbz.-",
+	"mmmmbz.-mmmmbz.-",
+	"----------------",
+	"----------------",
+	"--mm....zZbM----",
+	"jjjjjjjjjjjjjjjj",
+	"MZMMmmmmmmmmmmmm",
+	"----------f-----",
+	"oooo----bz------",
+	"bbbbbbbbvvvvvvvv",
+	"MMw-mmMZe-w--b--",
+	"mmmmbb--mmmmmmmm",
+	"jjjjbbbbJJfj----",
+	".-..--MZ------mm",
+}
+
 func (s *shape) oneByte(r *reader) {
 	op := s.opcode
 	s.class = classPlain
 	form := oneByteForm[op>>4][op&15]
+	if s.width != 64 {
+		form = oneByteForm32[op>>4][op&15]
+	}
 	switch form {
 	case '.':
 		s.class = classUnknown
@@ -273,17 +343,34 @@ func (s *shape) oneByte(r *reader) {
 	case 'e':
 		size = 3
 	case 'o':
-		size = 8
-		if s.addrsize {
-			size = 4
-		}
+		size = int(s.addrBytes)
+	case 'f':
+		size = int(s.opBytes) + 2
 	}
 	reg := s.modrm >> 3 & 7
 	if (op == 0xf6 || op == 0xf7) && reg >= 2 {
 		size = 0
 	}
 	s.immediate = r.value(size)
+	if s.width != 64 {
+		s.oneByteRules32(op)
+	}
 	s.oneByteRules(op, reg)
+}
+
+// oneByteRules32 has the opcodes that are something else in 64-bit mode.
+func (s *shape) oneByteRules32(op byte) {
+	switch op {
+	case 0x06, 0x0e, 0x16, 0x1e, 0x60, 0x61:
+		s.uses |= usesRSP
+	case 0x07, 0x17, 0x1f:
+		s.uses |= usesRSP | loadsSegment
+	case 0xc4, 0xc5:
+		s.uses |= loadsSegment
+	case 0x9a, 0xea:
+		s.uses |= usesRSP | loadsSegment
+		s.class = classFar
+	}
 }
 
 func (s *shape) oneByteRules(op, reg byte) {
@@ -295,6 +382,8 @@ func (s *shape) oneByteRules(op, reg byte) {
 		if s.rep != 0 {
 			s.uses |= repeats
 		}
+	case op == 0x8e:
+		s.uses |= loadsSegment
 	case op == 0x8d: // LEA accesses nothing
 		if !s.memory {
 			s.class = classUnknown
@@ -332,14 +421,14 @@ func (s *shape) oneByteRules(op, reg byte) {
 		s.uses |= usesRSP
 		s.near(classReturn)
 	case op == 0xca, op == 0xcb:
-		s.uses |= usesRSP
+		s.uses |= usesRSP | loadsSegment
 		s.class = classFar
 	case op == 0xcc:
 		s.class = classINT3
 	case op == 0xcd:
 		s.class = classINT
 	case op == 0xcf:
-		s.uses |= usesRSP
+		s.uses |= usesRSP | loadsSegment
 		s.class = classIRET
 	case op == 0xf1:
 		s.class = classINT1
@@ -352,6 +441,7 @@ func (s *shape) oneByteRules(op, reg byte) {
 			s.near(classIndirect)
 		case 3, 5:
 			s.class = classFar
+			s.uses |= loadsSegment
 		}
 	}
 }
@@ -359,6 +449,9 @@ func (s *shape) oneByteRules(op, reg byte) {
 // relativeSize is the size of the displacement of a near relative branch that
 // is not a byte.
 func (s *shape) relativeSize() int {
+	if s.width != 64 {
+		return int(s.opBytes)
+	}
 	if s.opsize && s.rex&8 == 0 && s.rule == branchCuts {
 		return 2
 	}
@@ -368,6 +461,10 @@ func (s *shape) relativeSize() int {
 // relative marks a near relative branch.
 func (s *shape) relative() {
 	s.class = classRelative
+	if s.width != 64 {
+		s.cut = s.opBytes == 2
+		return
+	}
 	if s.opsize {
 		switch s.rule {
 		case branchCuts:
@@ -382,7 +479,7 @@ func (s *shape) relative() {
 // an operand-size prefix differs likewise; that is left to the CPU.
 func (s *shape) near(c class) {
 	s.class = c
-	if s.opsize {
+	if s.opsize && s.width == 64 {
 		s.class = classUnknown
 	}
 }
@@ -440,8 +537,12 @@ func (s *shape) twoByteRules(op, reg byte) {
 	switch {
 	case op == 0x01 && !s.memory, op == 0xae && !s.memory && s.rep != 0 && reg > 3, op == 0xc7 && !s.memory:
 		s.class = classUnknown // WRFSBASE and the like are known, UMONITOR is not
-	case op == 0xa0, op == 0xa1, op == 0xa8, op == 0xa9:
+	case op == 0xa0, op == 0xa8:
 		s.uses |= usesRSP
+	case op == 0xa1, op == 0xa9:
+		s.uses |= usesRSP | loadsSegment
+	case op == 0xb2, op == 0xb4, op == 0xb5, op == 0x00, op == 0x02, op == 0x03: // LSS, LFS, LGS; VERR, LAR, LSL …
+		s.uses |= loadsSegment
 	case op == 0xa3, op == 0xab, op == 0xb3, op == 0xbb:
 		s.uses |= bitOffset
 	case op == 0xf7:
@@ -484,6 +585,9 @@ func (s *shape) vexPrefix(r *reader, op byte) {
 		s.opmap = p & 0x1f
 		s.rex = ^p>>5&7 | r.byte()>>4&8
 	}
+	if s.width != 64 {
+		s.rex &= 8 // only eight registers
+	}
 	s.opcode = r.byte()
 	if s.opmap == map0F && s.opcode == 0x77 {
 		return
@@ -503,6 +607,46 @@ func (s *shape) vexPrefix(r *reader, op byte) {
 		}
 	case map0F3A:
 		s.immediate = r.value(1)
+	default:
+		s.class = classUnknown
+	}
+}
+
+// evexPrefix takes an EVEX prefix, its opcode and operands (SDM vol. 2, 2.7).
+// An 8-bit displacement counts in units of the operand here, which are not
+// worked out: the address is up to 8 KiB away from what effective says, and who
+// asks allows for more.
+func (s *shape) evexPrefix(r *reader) {
+	s.vex = true
+	s.class = classPlain
+	s.uses |= usesFPU
+	p0, p1 := r.byte(), r.byte()
+	r.byte()
+	s.opmap = p0 & 7
+	s.rex = ^p0>>5&7 | p1>>4&8
+	if s.width != 64 {
+		s.rex &= 8
+	}
+	s.opcode = r.byte()
+	if p0&8 != 0 || p1&4 == 0 {
+		s.class = classUnknown // reserved, or extensions that came later
+		return
+	}
+	s.modRM(r)
+	switch s.opmap {
+	case map0F:
+		switch s.opcode {
+		case 0x70, 0x71, 0x72, 0x73, 0xc2, 0xc4, 0xc5, 0xc6:
+			s.immediate = r.value(1)
+		}
+	case map0F38:
+		switch op := s.opcode; {
+		case op >= 0x90 && op <= 0x93, op >= 0xa0 && op <= 0xa3, op == 0xc6, op == 0xc7:
+			s.uses |= anywhere // gathers, scatters
+		}
+	case map0F3A:
+		s.immediate = r.value(1)
+	case 5, 6:
 	default:
 		s.class = classUnknown
 	}

@@ -14,16 +14,17 @@ const (
 
 	offStart   = 0x0000 // runnerStart: entry point, makes the system calls of the table
 	offLoop    = 0x0400 // runnerLoop: takes the next case and enters it
-	offLand    = 0x0a00 // runnerLand: the landing pad jumps here
-	offHandler = 0x0e00 // runnerHandler: every signal arrives here
-	offTail    = 0x1400 // runnerTail: completes the answer
-	offTextEnd = 0x2000 // the runner's text ends before this
+	offEnter   = 0x0800 // runnerEnter: code and registers, then the test
+	offLand    = 0x1400 // runnerLand: the landing pad jumps here
+	offHandler = 0x1800 // runnerHandler: every signal arrives here
+	offTail    = 0x2000 // runnerTail: completes the answer
+	offTextEnd = 0x3000 // the runner's text ends before this
 
-	offConfig = 0x2000 // config, windows, pages
-	offInit   = 0x6000 // XRSTOR image of the initial state, 64-aligned
-	offCalls  = 0x7000 // table of system calls
-	offData   = 0xa000 // what the system calls point at
-	imageSize = 0xc000
+	offConfig = 0x3000 // config, windows, pages
+	offInit   = 0x7000 // XRSTOR image of the initial state, 64-aligned
+	offCalls  = 0x8000 // table of system calls
+	offData   = 0xb000 // what the system calls point at
+	imageSize = 0xd000
 
 	offPrivate = 0xf000 // private: one page, read-write
 	offAltStk  = 0x100000
@@ -35,7 +36,7 @@ const (
 	maxWindows = 128
 	maxRuns    = 64
 	maxCalls   = (offData - offCalls) / 72
-	ripCell    = 0x5afec311 // placeholder of the displacement of JMP [RIP+d] to private.cell
+	ripCell    = 0x5afec311 // placeholder of the displacement of JMP [RIP+d] through private.cell
 	endOfText  = 0x5afe0e0d // follows each function of the runner
 	ringHeader = 4096
 	blockBytes = 64  // windows are copied in blocks of this size
@@ -47,12 +48,23 @@ const (
 	callsDone  = ^uint64(0)
 )
 
-// Mode bits of a slot. The bits for page-end growth, 32- and 16-bit code and
-// the XSAVE image are to come beside these.
+// Mode bits of a slot.
 const (
 	modeTrap      = 1 << 0 // enter through IRETQ, with TF as in the slot's flags
 	modeSelectors = 1 << 1 // load DS, ES, FS and GS
 	modeFPU       = 1 << 2 // initialise the x87, SSE, AVX … state first
+	modeVector    = 1 << 3 // load and store the x87 and vector state
+	modeCompat    = 1 << 4 // enter through a far JMP, SS loaded
+	modeFSBase    = 1 << 5 // write the base of FS
+	modeGSBase    = 1 << 6 // write the base of GS
+	modeGrow      = 1 << 7 // as long as the fetch runs off the page, move down by a byte
+)
+
+// Registers that are loaded and stored by plain moves, in config.vectors.
+const (
+	vectorsXMM = 0 // XMM0 to XMM15
+	vectorsYMM = 1 // YMM0 to YMM15
+	vectorsZMM = 2 // ZMM0 to ZMM31, k0 to k7
 )
 
 // header is the first page of the ring.
@@ -85,8 +97,12 @@ type slot struct {
 	mode     uint64
 	seq      uint64 // number of the case
 	landRIP  uint64 // RIP to report when the pad is reached
-	xmask    uint64 // reserved for the components of an XSAVE image
-	_        [5]uint64
+	far      uint64 // EIP in the low half, CS above: what a far JMP takes
+	ss       uint64
+	grow     uint64 // how many bytes more there are with modeGrow
+	growEnd  uint64 // linear address at which the page of the code ends
+	ldtCount uint64 // descriptors to change first
+	_        [1]uint64
 	code     [codeBytes]byte
 
 	outGPR    [16]uint64
@@ -108,12 +124,9 @@ type slot struct {
 	_         [1]uint64
 	outBytes  [codeBytes]byte // the code bytes after the run
 	stray     [maxStray]strayWord
-}
-
-// strayWord is a quadword outside the windows that changed.
-type strayWord struct {
-	address uint64
-	value   uint64
+	ldt       [maxLDT]userDesc
+	fpuIn     fpuArea
+	fpuOut    fpuArea
 }
 
 // private is the child's scratch page.
@@ -124,8 +137,9 @@ type private struct {
 	ack      uint64 // cases answered so far
 	tick     uint64 // 1 + ack when the timer last fired within a test
 	iret     [5]uint64
-	strayAdr uint64 // address and place of the page in which strays are listed
-	_        [5]uint64
+	lastDst  uint64 // where code of an earlier case still lies, 0 nowhere
+	lastFill uint64
+	_        [4]uint64
 	timer    uint64
 	_        [64]uint64
 	stackTop uint64
@@ -141,7 +155,9 @@ type config struct {
 	runs     uint64 // number of runs to check
 	avx2     uint64 // check with 32-byte loads
 	xrstor   uint64 // XRSTOR exists
-	_        [1]uint64
+	vectors  uint64 // vectorsXMM …
+	rewrite  uint64 // code pages are writable: put the fill back after each case
+	_        [7]uint64
 	window   [maxWindows]window
 	run      [maxRuns]checkedRun
 }

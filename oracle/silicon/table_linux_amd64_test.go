@@ -41,6 +41,10 @@ func apply(t *testing.T, c *oracle.Case, in set) {
 			c.FSBase = v
 		case name == "gsbase":
 			c.GSBase = v
+		case name == "cs":
+			c.State.Selector[x86.CS] = uint16(v)
+		case name == "fs":
+			c.State.Selector[x86.FS] = uint16(v)
 		case name == "ds":
 			c.State.Selector[x86.DS] = uint16(v)
 		case name[0] == '@':
@@ -252,7 +256,7 @@ func TestStopsAgree(t *testing.T) {
 			c := NewCase(fromHex(t, k.code))
 			apply(t, &c, k.in)
 			var p plan
-			var pad [padSize]byte
+			pad := testPads
 			var block [codeBytes]byte
 			g, err := newGeometry(oracle.DefaultLayout)
 			require.NoError(t, err)

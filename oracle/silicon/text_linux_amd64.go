@@ -8,13 +8,16 @@ import (
 )
 
 // runnerText returns where the functions of the runner lie in this program.
-func runnerText() (start, loop, land, handler, tail unsafe.Pointer)
+func runnerText() (start, loop, enter, land, handler, tail unsafe.Pointer)
 
 // runnerStart is a function of the runner. It must not be called.
 func runnerStart()
 
 // runnerLoop is a function of the runner. It must not be called.
 func runnerLoop()
+
+// runnerEnter is a function of the runner. It must not be called.
+func runnerEnter()
 
 // runnerLand is a function of the runner. It must not be called.
 func runnerLand()
@@ -35,14 +38,15 @@ var endMarker = func() []byte {
 // copyText puts the runner's functions in their places in the image and points
 // them at the child's base. The places are far enough apart or it fails.
 func copyText(image []byte, base uint64) error {
-	start, loop, land, handler, tail := runnerText()
+	start, loop, enter, land, handler, tail := runnerText()
 	for _, f := range []struct {
 		name      string
 		addr      unsafe.Pointer
 		from, end int
 	}{
 		{"start", start, offStart, offLoop},
-		{"loop", loop, offLoop, offLand},
+		{"loop", loop, offLoop, offEnter},
+		{"enter", enter, offEnter, offLand},
 		{"land", land, offLand, offHandler},
 		{"handler", handler, offHandler, offTail},
 		{"tail", tail, offTail, offTextEnd},
@@ -58,7 +62,7 @@ func copyText(image []byte, base uint64) error {
 }
 
 // patch replaces the placeholders of the runner's text: the upper half of every
-// address, and the displacement of the one RIP-relative jump.
+// address, and the displacement of the two RIP-relative jumps.
 func patch(text []byte, base uint64) error {
 	var magic, cell [4]byte
 	binary.LittleEndian.PutUint32(magic[:], uint32(uint64(baseMagic)>>32))
@@ -75,8 +79,8 @@ func patch(text []byte, base uint64) error {
 			jumps++
 		}
 	}
-	if addresses == 0 || jumps != 1 {
-		return fmt.Errorf("silicon: runner's text has %d addresses and %d jumps to patch, expected some and 1", addresses, jumps)
+	if addresses == 0 || jumps != 2 {
+		return fmt.Errorf("silicon: runner's text has %d addresses and %d jumps to patch, expected some and 2", addresses, jumps)
 	}
 	return nil
 }
