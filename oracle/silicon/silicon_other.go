@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime"
 
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
 
@@ -43,3 +44,27 @@ func (e *Executor) Info() (Info, error) { return Info{}, errMachine }
 
 // Close does nothing.
 func (e *Executor) Close() error { return nil }
+
+// Decoder does not exist on this machine.
+type Decoder struct{}
+
+// NewDecoder says why not.
+func NewDecoder(...Option) (*Decoder, error) { return nil, errMachine }
+
+// Name is "silicon".
+func (d *Decoder) Name() string { return "silicon" }
+
+// Close does nothing.
+func (d *Decoder) Close() error { return nil }
+
+// Decode says that there is no answer.
+func (d *Decoder) Decode(_ []byte, _ x86.Mode, out *oracle.Decoded) {
+	*out = oracle.Decoded{Ending: oracle.Died, Reason: errMachine.Error(), UnknownLength: true, UnknownMnemonic: true, UnknownOperands: true}
+}
+
+// DecodeBatch says that there are no answers.
+func (d *Decoder) DecodeBatch(codes [][]byte, mode x86.Mode, out []oracle.Decoded) {
+	for i := range out {
+		d.Decode(codes[i], mode, &out[i])
+	}
+}
