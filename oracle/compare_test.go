@@ -235,7 +235,6 @@ func TestSkips(t *testing.T) {
 		{"both ran away", func(p *pair) { p.r.Ending, p.s.Ending = RanAway, RanAway }, RuleRanAway},
 		{"reference died", func(p *pair) { p.r.Ending = Died }, RuleDied},
 		{"quarantined", func(p *pair) { p.r.Ending = Quarantined }, RuleQuarantined},
-		{"unimplemented", func(p *pair) { p.s.Outcome = step.Unimplemented }, RuleUnimplemented},
 	}
 	for _, row := range rows {
 		p := newPair(t, addRaxRbx)
@@ -247,6 +246,43 @@ func TestSkips(t *testing.T) {
 		assert.Equal(t, RuleCount{1, 1}, k.Counts[row.want], row.name)
 		assert.True(t, rules[row.want].Skips, row.name)
 	}
+}
+
+// TestUnimplemented: it is an answer to instructions of the families that are
+// not built, and a difference for every other.
+func TestUnimplemented(t *testing.T) {
+	for _, row := range []struct {
+		code string
+		cpl  uint8
+		skip bool
+	}{
+		{"0f58c1", 3, true},      // addps xmm0, xmm1
+		{"d9ed", 3, true},        // fldln2
+		{"ff28", 3, true},        // jmp far
+		{"0f01d0", 3, true},      // xgetbv
+		{"0f01f8", 0, true},      // swapgs at CPL 0
+		{"0f01f8", 3, false},     // and at CPL 3, where it is #GP
+		{"4801d8", 3, false},     // add
+		{"f4", 3, false},         // hlt
+		{"c4e270f2c2", 3, false}, // andn
+	} {
+		p := newPair(t, row.code)
+		p.c.State.CPL = row.cpl
+		p.s.Outcome = step.Unimplemented
+		fault(&p.r, p, x86.FaultCode(x86.VectorGP, 0))
+		var k Comparer
+		want := Diff{Fields: FieldOutcome}
+		if row.skip {
+			want = Diff{Skipped: RuleUnimplemented}
+		}
+		assert.Equal(t, want, k.Compare(&p.c, &p.in, &p.s, &p.r), row.code)
+	}
+	p := newPair(t, addRaxRbx)
+	p.in.Row, p.in.Err = 0, decode.Undefined
+	p.s.Outcome = step.Unimplemented
+	var k Comparer
+	assert.Equal(t, Diff{Fields: FieldOutcome}, k.Compare(&p.c, &p.in, &p.s, &p.r), "bytes that are no instruction")
+	assert.Equal(t, Diff{Skipped: RuleUnimplemented}, k.Compare(&p.c, nil, &p.s, &p.r), "an instruction that is not known")
 }
 
 // TestUndefinedFetch: only bytes that are no instruction, only the fault of a

@@ -95,7 +95,7 @@ var rules = [NumRules]Rule{
 		Name: "uncovered", Reason: "the subject's table has no rows for this group of opcodes, so that its #UD says nothing", Source: "isa.Gaps", Skips: true,
 	},
 	RuleUnimplemented: {
-		Name: "unimplemented", Reason: "the subject's table has the row, its executor has no semantics", Source: "Outcome", Skips: true,
+		Name: "unimplemented", Reason: "the subject's table has the row, its executor has no semantics: x87, vector, far and system instructions", Source: "Outcome", Skips: true,
 	},
 	RuleUnsupported: {
 		Name: "unsupported", Reason: "an engine cannot express the case", Source: "Result.Ending", Skips: true,
