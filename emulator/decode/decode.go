@@ -34,7 +34,7 @@ type hot struct {
 	modes isa.ModeSet
 	// imm and imm2 are the sizes of the immediates in bytes.
 	imm, imm2 uint8
-	flags     uint8
+	flags     uint16
 	// size is an index in operandSizes.
 	size uint8
 }
@@ -49,6 +49,7 @@ const (
 	hotControl
 	hotDebug
 	hotMask // ModRM.reg is an opmask register, or VEX.vvvv is
+	hotDistinct
 )
 
 // The bits of a context, by which a row is selected among those of an opcode.
@@ -317,7 +318,7 @@ func (c *cursor) next() (byte, bool) {
 func (c *cursor) finish(in *Inst, key int, p *isa.Profile) Reason {
 	e := &entries[key]
 	if e.flags == 0 {
-		return in.fail(c, Undefined)
+		return c.undefined(in)
 	}
 	modrm := uint8(0)
 	if e.flags&entryModRM != 0 {
@@ -336,7 +337,7 @@ func (c *cursor) finish(in *Inst, key int, p *isa.Profile) Reason {
 	id := slots[slot+int(contextClasses[e.ctx][ctx])]
 	h := &hots[id]
 	if id == 0 {
-		return in.fail(c, Undefined)
+		return c.undefined(in)
 	}
 	if h.feature != 0 && !p.Features.Has(isa.Feature(h.feature)) && h.fallback != 0 {
 		id = h.fallback
@@ -386,7 +387,7 @@ func (c *cursor) check(in *Inst, h *hot, p *isa.Profile) Reason {
 	if in.Row >= firstEVEX && !c.evexOperands(in, h, &evexForms[in.Row-firstEVEX]) {
 		return in.fail(c, Undefined)
 	}
-	if h.flags&(hotNoVVVV|hotVSIB|hotControl|hotDebug|hotMask) != 0 && !c.registersValid(in, h) {
+	if h.flags&(hotNoVVVV|hotVSIB|hotControl|hotDebug|hotMask|hotDistinct) != 0 && !c.registersValid(in, h) {
 		return in.fail(c, Undefined)
 	}
 	if h.feature != 0 && (!p.Features.Has(isa.Feature(h.feature)) || !p.Features.Has(isa.Feature(h.also))) {
@@ -415,6 +416,8 @@ func (c *cursor) registersValid(in *Inst, h *hot) bool {
 	switch {
 	case h.flags&hotNoVVVV != 0 && in.VVVV != 0:
 		return false
+	case h.flags&hotDistinct != 0:
+		return in.distinct()
 	case h.flags&hotVSIB != 0:
 		// A gather's destination, index and mask must differ (SDM vol. 2,
 		// VGATHERDPS).
@@ -428,6 +431,15 @@ func (c *cursor) registersValid(in *Inst, h *hot) bool {
 		return in.Reg < 8
 	}
 	return true
+}
+
+// distinct says whether the destination differs from the sources, and, with
+// tiles, the sources from each other.
+func (in *Inst) distinct() bool {
+	if in.Reg == in.VVVV || !in.IsMem && in.Reg == in.RM {
+		return false
+	}
+	return in.Map >= isa.MapEVEX1 || in.RM != in.VVVV
 }
 
 // immediates reads the immediates of the row, and the offset of moffs.

@@ -26,11 +26,14 @@ func (c *cursor) evexPrefix(in *Inst) (int, Reason) {
 		if p[i], ok = c.next(); !ok {
 			return 0, c.shortVEX()
 		}
+		if i == 0 && p[0]&3 == 0 { // no map; no byte more is looked at
+			return 0, Undefined
+		}
 	}
 	in.OpcodeOff = uint8(c.pos - 1)
 	m := evexMaps[p[0]&7]
 	if p[0]&8 != 0 || p[1]&4 == 0 || m == 0 {
-		return 0, Undefined
+		return 0, c.reservedMap(in, p[0], p[3])
 	}
 	in.Map, in.Opcode, in.EVEX = m, p[3], p[2]
 	c.rex = ^p[0]>>5&7 | p[1]>>4&rexW

@@ -23,6 +23,9 @@ func (c *cursor) vex(in *Inst, op byte) (int, Reason) {
 	m, last := uint8(1), b
 	rex := ^b >> 5 & rexR
 	if op == 0xc4 {
+		if b&3 == 0 { // no map; no byte more is looked at
+			return 0, Undefined
+		}
 		var ok bool
 		if last, ok = c.next(); !ok {
 			return 0, c.shortVEX()
@@ -36,7 +39,7 @@ func (c *cursor) vex(in *Inst, op byte) (int, Reason) {
 	}
 	in.OpcodeOff = uint8(c.pos - 1)
 	if m < 1 || m > 3 {
-		return 0, Undefined
+		return 0, c.reservedMap(in, m, opcode)
 	}
 	in.Map, in.Opcode = isa.MapVEX1+isa.Map(m)-1, opcode
 	in.VVVV = ^last >> 3 & 15
@@ -65,10 +68,10 @@ func (c *cursor) vexContext(in *Inst, last uint8) {
 }
 
 // shortVEX is the reason why a byte of the prefix or the opcode is not there.
-// Intel's CPUs raise #UD for a forbidden prefix without waiting for it (seen
-// at the end of a page: 40 C4 34, 66 40 62 4C), but for the length limit.
+// Where undefined encodings are not read to their end, a forbidden prefix needs
+// no more bytes, but for the length limit.
 func (c *cursor) shortVEX() Reason {
-	if r := c.short(); r == TooLong || !c.forbidden {
+	if r := c.short(); r == TooLong || !c.forbidden || c.measured() {
 		return r
 	}
 	return Undefined
