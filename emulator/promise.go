@@ -24,6 +24,23 @@ func CheckPromises(state *x86.State, fx *Effects, out Outcome) error {
 	return nil
 }
 
+// CheckApplied checks what Apply returned for Effects that kept the promises
+// of the step: a write faults in the step that stages it (rule 3), so that
+// memory refuses nothing afterwards. Ports and registers may.
+func CheckApplied(fx *Effects, out Outcome) error {
+	if fx.Outcome != Okay || out == Okay || out == Retry {
+		return nil
+	}
+	for i := range fx.Ops[:fx.NumOps] {
+		switch fx.Ops[i].Kind {
+		case step.OpWrite, step.OpWriteWide, step.OpCompareExchange:
+		default:
+			return nil
+		}
+	}
+	return fmt.Errorf("apply of a step that retired: %v, %v: memory was not probed in the step", out, fx.Event)
+}
+
 // checkOutcome: no inside outcome escapes; an event is pending exactly with an
 // exception; retire flags only with okay.
 func checkOutcome(_ *x86.State, fx *Effects) error {

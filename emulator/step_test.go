@@ -260,6 +260,30 @@ func TestPromisesCanFail(t *testing.T) {
 	}
 }
 
+// TestAppliedCanFail: memory that refuses in Apply what the step did not probe
+// is found; a port that refuses is not memory.
+func TestAppliedCanFail(t *testing.T) {
+	fx := &emulator.Effects{Outcome: step.Okay, NumOps: 1}
+	for _, r := range []struct {
+		kind step.OpKind
+		out  step.Outcome
+		ok   bool
+	}{
+		{step.OpWrite, step.Okay, true},
+		{step.OpWrite, step.Exception, false},
+		{step.OpWriteWide, step.Exception, false},
+		{step.OpWriteWide, step.Unhandleable, false},
+		{step.OpCompareExchange, step.Exception, false},
+		{step.OpCompareExchange, step.Retry, true},
+		{step.OpWritePort, step.Exception, true},
+	} {
+		fx.Ops[0].Kind = r.kind
+		require.Equal(t, r.ok, emulator.CheckApplied(fx, r.out) == nil, "%v %v", r.kind, r.out)
+	}
+	fx.Outcome = step.Exception
+	require.NoError(t, emulator.CheckApplied(fx, step.Exception))
+}
+
 // TestNothingIsAllocated: step and apply allocate nothing.
 func TestNothingIsAllocated(t *testing.T) {
 	m := newMachine(t, 0)

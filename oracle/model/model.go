@@ -33,6 +33,8 @@ type Executor struct {
 	bed      *bed
 	accesses bool
 	log      []step.Access
+	// ldt is the local descriptor table of the case in hand.
+	ldt [ldtEntries]uint64
 }
 
 // bed is a machine for one layout with the stepper that runs on it.
@@ -213,7 +215,7 @@ func unsupported(c *oracle.Case) string {
 	switch {
 	case len(c.Extra) > 0:
 		return c.Extra[0]
-	case c.State.Mode != x86.Long64:
+	case c.State.Mode != x86.Long64 && c.State.Mode != x86.Compat32 && c.State.Mode != x86.Compat16:
 		return "mode"
 	case c.Layout == nil:
 		return "memory"
@@ -245,7 +247,8 @@ func (e *Executor) run(c *oracle.Case, r *oracle.Result) error {
 	if n := c.Layout.WindowBytes(); len(c.Memory) != n || len(r.Memory) != n {
 		return fmt.Errorf("%d bytes of memory in, %d out: want %d, the sum of the layout's windows", len(c.Memory), len(r.Memory), n)
 	}
-	b.machine.Load(&r.State, c.FSBase, c.GSBase, c.Memory, c.Code[:c.CodeLen], c.State.RIP)
+	b.machine.Load(&r.State, c.FSBase, c.GSBase, c.Memory, c.Code[:c.CodeLen], c.CodeAddress())
+	e.segments(b, c)
 	first := len(e.log)
 	for range max(c.Steps, 1) {
 		if !e.instruction(b, r) {
@@ -286,6 +289,9 @@ func (e *Executor) instruction(b *bed, r *oracle.Result) bool {
 		}
 		partial := fx.Partial && out != step.Okay
 		out = fx.Apply(&r.State, b.machine)
+		if err := emulator.CheckApplied(fx, out); err != nil {
+			r.Promise = err.Error()
+		}
 		r.Outcome = out
 		switch out {
 		case step.Okay:
@@ -295,6 +301,7 @@ func (e *Executor) instruction(b *bed, r *oracle.Result) bool {
 			}
 			r.Steps++
 			r.Retire = fx.Retire
+			derive(&r.State, b.machine)
 			return true
 		case step.Exception:
 			r.Event = fx.Event
