@@ -111,6 +111,8 @@ type Machine struct {
 
 	// gdt is what the case has made of cfg.GDT (accessed bits).
 	gdt []uint64
+	// ldt is the case's local descriptor table.
+	ldt []uint64
 
 	cfg Config
 }
@@ -286,6 +288,9 @@ func (m *Machine) Load(state *x86.State, fsBase, gsBase uint64, memory, code []b
 	m.place(m.code.bytes[:m.code.n])
 	copy(m.gdt, m.cfg.GDT)
 	m.state = state
+	if state.Mode == x86.Long64 {
+		m.flatSegments() // what the case before it has loaded
+	}
 	m.segments[x86.FS].Base = fsBase
 	m.segments[x86.GS].Base = gsBase
 	m.Begin()
@@ -339,6 +344,9 @@ func (m *Machine) Bases() (fs, gs uint64) { return m.segments[x86.FS].Base, m.se
 // SetSegment sets the hidden part of a segment register, for modes with
 // segmentation; the caller sets the visible part in its State.
 func (m *Machine) SetSegment(s x86.Segment, r x86.SegmentRegister) { m.segments[s] = r }
+
+// Segment returns the hidden part of a segment register.
+func (m *Machine) Segment(s x86.Segment) *x86.SegmentRegister { return &m.segments[s] }
 
 // Begin implements step.Bus.
 func (m *Machine) Begin() {

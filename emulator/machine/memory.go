@@ -203,8 +203,8 @@ func (m *Machine) touch(p *page, lo, hi int) {
 
 // Read implements step.Bus.
 func (m *Machine) Read(a step.Access, ev *x86.Event) (uint64, step.Outcome) {
-	if a.Segment == x86.GDTR && m.gdt != nil {
-		p, out := m.descriptor(&a, ev)
+	if table := m.table(a.Segment); table != nil {
+		p, out := m.descriptor(table, &a, ev)
 		if out != step.Okay {
 			return 0, out
 		}
@@ -372,8 +372,8 @@ func (m *Machine) WriteBytes(a step.Access, data []byte, ev *x86.Event) step.Out
 // CompareExchange implements step.Bus. The machine has one CPU, so that
 // nothing can come between the read and the write.
 func (m *Machine) CompareExchange(a step.Access, old, new [2]uint64, ev *x86.Event) step.Outcome {
-	if a.Segment == x86.GDTR && m.gdt != nil {
-		p, out := m.descriptor(&a, ev)
+	if table := m.table(a.Segment); table != nil {
+		p, out := m.descriptor(table, &a, ev)
 		if out == step.Okay && *p != old[0] {
 			return step.CmpxchgFailed
 		}

@@ -23,11 +23,11 @@ func (m *Machine) flatSegments() {
 // segmented checks an access against its segment outside 64-bit mode (SDM vol.
 // 3, 5.3 and 5.5) and returns the linear address, which has 32 bits.
 func (m *Machine) segmented(a *step.Access, ev *x86.Event) (uint64, bool) {
-	if a.Segment > x86.IDTR {
-		return uint64(uint32(a.Offset)), true
+	if a.Segment > x86.GS {
+		return m.system(a, ev)
 	}
 	s := &m.segments[a.Segment]
-	if a.Segment <= x86.GS && !allowed(s, a.Intent, m.protected()) {
+	if !allowed(s, a.Intent, m.protected()) {
 		*ev = segmentFault(a.Segment)
 		return 0, false
 	}
@@ -46,6 +46,19 @@ func (m *Machine) segmented(a *step.Access, ev *x86.Event) (uint64, bool) {
 		return 0, false
 	}
 	return uint64(uint32(s.Base + a.Offset)), true
+}
+
+// system checks an access to a descriptor table or the TSS outside 64-bit mode,
+// or to a linear address.
+func (m *Machine) system(a *step.Access, ev *x86.Event) (uint64, bool) {
+	if a.Segment > x86.IDTR {
+		return uint64(uint32(a.Offset)), true
+	}
+	linear, ok := m.descriptorTable(a)
+	if !ok {
+		*ev = x86.Event{}
+	}
+	return uint64(uint32(linear)), ok
 }
 
 func isExpandDown(s *x86.SegmentRegister) bool {
@@ -84,12 +97,47 @@ func (m *Machine) descriptorTable(a *step.Access) (uint64, bool) {
 	return s.Base + a.Offset, true
 }
 
-// descriptor returns the entry of the GDT that an access of eight bytes means;
+// table returns the descriptor table that a segment register stands for, where
+// it is no part of the memory; else nil.
+func (m *Machine) table(s x86.Segment) []uint64 {
+	switch s {
+	case x86.GDTR:
+		return m.gdt
+	case x86.LDTR:
+		return m.ldt
+	}
+	return nil
+}
+
+// descriptor returns the entry of a table that an access of eight bytes means;
 // an exception without an event is one beyond the limit.
-func (m *Machine) descriptor(a *step.Access, ev *x86.Event) (*uint64, step.Outcome) {
-	if i := a.Offset / 8; a.Offset%8 == 0 && a.Size == 8 && i < uint64(len(m.gdt)) {
-		return &m.gdt[i], step.Okay
+func (m *Machine) descriptor(table []uint64, a *step.Access, ev *x86.Event) (*uint64, step.Outcome) {
+	if i := a.Offset / 8; a.Offset%8 == 0 && a.Size == 8 && i < uint64(len(table)) {
+		return &table[i], step.Okay
 	}
 	*ev = x86.Event{}
 	return nil, step.Exception
 }
+
+// SetSegments sets the hidden parts of ES to GS for a mode with segmentation;
+// the caller sets the visible parts in its State. It follows Load.
+func (m *Machine) SetSegments(r *[x86.NumSegment]x86.SegmentRegister) {
+	copy(m.segments[:], r[:])
+}
+
+// attrLDT are the attributes of a local descriptor table that is in use.
+const attrLDT = x86.AttrPresent | 2
+
+// SetLDT gives the case a local descriptor table, which is no part of the
+// memory and which the machine changes (accessed bits). nil is none: LDTR is
+// null. It follows Load.
+func (m *Machine) SetLDT(table []uint64) {
+	m.ldt = table
+	m.segments[x86.LDTR] = x86.SegmentRegister{Attributes: x86.AttrUnusable}
+	if table != nil {
+		m.segments[x86.LDTR] = x86.SegmentRegister{Selector: selectorLDT, Attributes: attrLDT, Limit: uint32(8*len(table) - 1)}
+	}
+}
+
+// selectorLDT names the descriptor of the local table in the global one.
+const selectorLDT = 0x50

@@ -301,7 +301,9 @@ func (e *Executor) instruction(b *bed, r *oracle.Result) bool {
 			}
 			r.Steps++
 			r.Retire = fx.Retire
-			derive(&r.State, b.machine)
+			if fx.NumOps > 0 {
+				derive(&r.State, b.machine)
+			}
 			return true
 		case step.Exception:
 			r.Event = fx.Event

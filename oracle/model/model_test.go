@@ -81,7 +81,7 @@ func TestRun(t *testing.T) {
 		{"no code", "", func(c *oracle.Case) { c.State.RIP = 0x1234 }, func(t *testing.T, r *oracle.Result) {
 			assert.Equal(t, x86.PageFault(x86.PFUser|x86.PFFetch, 0x1234), r.Event)
 		}},
-		{"another mode", "90", func(c *oracle.Case) { c.State.Mode = x86.Compat32 }, func(t *testing.T, r *oracle.Result) {
+		{"another mode", "90", func(c *oracle.Case) { c.State.Mode = x86.Protected32 }, func(t *testing.T, r *oracle.Result) {
 			assert.Equal(t, oracle.Unsupported, r.Ending)
 			assert.Equal(t, "mode", r.Note)
 		}},
