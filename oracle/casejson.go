@@ -14,7 +14,7 @@ const SchemaVersion = 1
 
 // Defaults of the case schema.
 const (
-	// DefaultRIP and DefaultRSP are in the code and stack pages of the default
+	// DefaultRIP and DefaultRSP, of all modes but 16-bit, are in the code and stack pages of the default
 	// layout; all other general-purpose registers are 0.
 	DefaultRIP = CodeBase
 	DefaultRSP = StackBase + PageSize
@@ -36,7 +36,7 @@ func DefaultState() x86.State {
 }
 
 // ParseCase reads a case from JSON: one object, in the schema of `ringfence
-// exec`. Registers have the defaults above. A memory entry maps the whole
+// exec`. Registers have the defaults of DefaultStateOf. A memory entry maps the whole
 // pages that it touches, with zero outside it; its access is letters of "rwxu"
 // (default "rwu"; u is needed at CPL 3), and with "length" its bytes are
 // repeated to that length. When no entry is executable, the pages of "code"
@@ -45,7 +45,7 @@ func DefaultState() x86.State {
 // Keys of the schema that a Case cannot express yet are checked and named in
 // Case.Extra. An error is an *InputError.
 func ParseCase(data []byte) (*Case, error) {
-	p := caseParser{scanner: newScanner(data), c: &Case{State: DefaultState(), Steps: 1}}
+	p := caseParser{scanner: newScanner(data), c: &Case{State: DefaultState(), Steps: 1}, given: map[string]bool{}}
 	if err := p.object(p.key); err != nil {
 		return nil, err
 	}
@@ -66,12 +66,16 @@ type caseParser struct {
 	hasCode bool
 	hasCPL  bool
 	// regAt and memAt are where those keys stood.
-	regAt, memAt int64
+	regAt, memAt, segAt int64
+	// given are the registers that the case names, segments those with a
+	// hidden part.
+	given    map[string]bool
+	segments map[x86.Segment]x86.SegmentRegister
 }
 
 // extraKeys are keys of the schema that no engine supports yet.
 var extraKeys = []string{
-	"profile", "vendor", "features", "segments", "gdtr", "idtr", "msrs", "cpuid", "shadow", "ports", "hooks", "race", "options", "until", "stop",
+	"profile", "vendor", "features", "gdtr", "idtr", "msrs", "cpuid", "shadow", "ports", "hooks", "race", "options", "until", "stop",
 }
 
 func (p *caseParser) key(key string, at int64) error {
@@ -95,6 +99,11 @@ func (p *caseParser) key(key string, at int64) error {
 	case "registers":
 		p.regAt = at
 		return p.object(p.register)
+	case "segments":
+		p.segAt = at
+		return p.object(p.segment)
+	case "ldt":
+		return p.array(p.descriptor)
 	case "memory":
 		p.memAt = at
 		return p.array(p.memory)
@@ -160,18 +169,6 @@ var wideRegisters = []struct {
 	{"efer", 0, 64},
 	{"xcr0", 0, 64},
 	{"dr", 8, 64},
-	{"st", 8, 80},
-	{"fcw", 0, 16},
-	{"fsw", 0, 16},
-	{"ftw", 0, 16},
-	{"fop", 0, 16},
-	{"fip", 0, 64},
-	{"fdp", 0, 64},
-	{"mxcsr", 0, 32},
-	{"xmm", 32, 128},
-	{"ymm", 32, 256},
-	{"zmm", 32, 512},
-	{"k", 8, 64},
 }
 
 func wideRegister(name string) (bits int) {
@@ -209,6 +206,7 @@ func (c *Case) registerOf(name string) *uint64 {
 }
 
 func (p *caseParser) register(name string, at int64) error {
+	p.given[name] = true
 	if to := p.c.registerOf(name); to != nil {
 		v, err := p.hexValue(64)
 		*to = v
@@ -220,6 +218,9 @@ func (p *caseParser) register(name string, at int64) error {
 			p.c.State.Selector[s] = uint16(v)
 			return err
 		}
+	}
+	if f, ok := fpuRegister(name); ok {
+		return p.fpuValue(f)
 	}
 	bits := wideRegister(name)
 	if bits == 0 {
@@ -237,7 +238,9 @@ func (p *caseParser) finish() error {
 	if !p.hasCPL && c.State.Mode == x86.Real {
 		c.State.CPL = 0
 	}
-	c.State.StackWidth = uint8(c.State.Mode.Width())
+	if err := p.defaults(); err != nil {
+		return err
+	}
 	c.State.RFLAGS |= uint64(x86.FlagsFixed)
 	if !p.hasCode && !slices.ContainsFunc(p.entries, func(e entry) bool { return e.prot&ProtExec != 0 }) {
 		return p.errorf(0, "no code: want the key code, or memory with access x")

@@ -15,8 +15,6 @@ import (
 type jsonWriter struct {
 	b     []byte
 	comma bool
-	// whole says that nothing is left to its default.
-	whole bool
 }
 
 func (w *jsonWriter) sep() {
@@ -103,19 +101,6 @@ func (w *jsonWriter) content(v []byte, address uint64, window bool) {
 // reads back to an equal case. Registers at their defaults are left out.
 func AppendCase(dst []byte, c *Case) []byte {
 	w := jsonWriter{b: dst}
-	w.kase(c)
-	return w.b
-}
-
-// AppendWholeCase is AppendCase with nothing left to a default, for readers
-// that do not know the defaults.
-func AppendWholeCase(dst []byte, c *Case) []byte {
-	w := jsonWriter{b: dst, whole: true}
-	w.kase(c)
-	return w.b
-}
-
-func (w *jsonWriter) kase(c *Case) {
 	w.open('{')
 	w.key("schema")
 	w.num(SchemaVersion)
@@ -125,14 +110,11 @@ func (w *jsonWriter) kase(c *Case) {
 	w.bytes(c.CodeBytes())
 	w.key("registers")
 	w.open('{')
-	def := DefaultState()
-	if w.whole {
-		w.registers(&c.State, c.FSBase, c.GSBase, nil)
-	} else {
-		w.registers(&c.State, c.FSBase, c.GSBase, &def)
-	}
+	def := DefaultStateOf(c.State.Mode)
+	w.registers(&c.State, c.FSBase, c.GSBase, &def)
 	w.close('}')
-	if w.whole || c.State.CPL != 3 || c.State.Mode == x86.Real {
+	w.segments(c)
+	if c.State.CPL != 3 || c.State.Mode == x86.Real {
 		w.key("cpl")
 		w.num(int64(c.State.CPL))
 	}
@@ -140,11 +122,12 @@ func (w *jsonWriter) kase(c *Case) {
 	w.open('[')
 	w.layout(c)
 	w.close(']')
-	if w.whole || c.Steps > 1 {
+	if c.Steps > 1 {
 		w.key("steps")
-		w.num(int64(max(c.Steps, 1)))
+		w.num(int64(c.Steps))
 	}
 	w.close('}')
+	return w.b
 }
 
 // registers writes the registers that differ from def, all if it is nil. RIP
@@ -170,6 +153,9 @@ func (w *jsonWriter) registers(s *x86.State, fs, gs uint64, def *x86.State) {
 	}
 	put("fsbase", fs, 0)
 	put("gsbase", gs, 0)
+	if s.FPU != nil {
+		w.fpu(s.FPU, def == nil)
+	}
 }
 
 // layout writes memory entries that make the case's layout again: its windows,
@@ -237,7 +223,7 @@ func (w *jsonWriter) entry(address uint64, v []byte, access string, window bool)
 	w.key("address")
 	w.hex(address)
 	w.content(v, address, window)
-	if w.whole || access != "rwu" {
+	if access != "rwu" {
 		w.key("access")
 		w.str(access)
 	}
@@ -273,6 +259,10 @@ func AppendResult(dst []byte, c *Case, r *Result) []byte {
 	w.open('[')
 	w.memory(c, r)
 	w.close(']')
+	if r.Iterations > 0 {
+		w.key("iterations")
+		w.num(int64(r.Iterations))
+	}
 	if r.NumStray > 0 {
 		w.stray(r)
 	}
