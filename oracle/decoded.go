@@ -3,12 +3,13 @@ package oracle
 // CompareDecoded returns the fields in which two decoders differ. A field that
 // one of them cannot tell is left out, and nothing is compared if one of them
 // has no table for the string (Covered is false). Of two invalid strings
-// nothing but that is compared: where a decoder gave up is its own affair.
+// nothing but that is compared: where a decoder gave up is its own affair. A
+// decoder that died or hung differs in validity from one that did not.
 func CompareDecoded(a, b *Decoded) DecodedField {
 	if !a.Covered || !b.Covered {
 		return 0
 	}
-	if a.Valid != b.Valid {
+	if a.Valid != b.Valid || a.Ending != b.Ending {
 		return DecodedValidity
 	}
 	if !a.Valid {

@@ -189,12 +189,18 @@ func NewDecodeDivergence(subjectName, referenceName string, code []byte, mode x8
 		Outcomes: [2]string{validity(subject), validity(reference)}, Fields: diff.Names(), Case: w.b, Commit: "unknown",
 		Results: map[string]json.RawMessage{subjectName: AppendDecoded(nil, subject), referenceName: AppendDecoded(nil, reference)},
 	}
+	if subject.Ending != Ended {
+		d.Impact = ImpactContained
+	}
 	d.Disassembly = disassemble(in)
 	d.Sign()
 	return d
 }
 
 func validity(d *Decoded) string {
+	if d.Ending != Ended {
+		return d.Ending.String()
+	}
 	if d.Valid {
 		return "valid"
 	}
@@ -208,6 +214,10 @@ func AppendDecoded(dst []byte, d *Decoded) []byte {
 	w.key("valid")
 	w.boolean(d.Valid)
 	if !d.Valid {
+		if d.Ending != Ended {
+			w.key("ending")
+			w.str(d.Ending.String())
+		}
 		w.key("reason")
 		w.str(d.Reason)
 		w.close('}')

@@ -9,7 +9,9 @@ import (
 )
 
 // String returns the operand with every field that counts in comparison, as
-// "reg rax", "imm8 0x5", "mem8 fs:[rax+rcx*4-0x10] a64", "rel -0x2".
+// "reg rax", "imm8 0x5", "mem8 fs:[rax+rcx*4-0x10] a64", "rel -0x2", "far32
+// 0x1234:0x5678". ParseOperand reads it back. An index is written as a
+// general-purpose register whatever its file, but for the numbers above 15.
 func (o Operand) String() string {
 	switch o.Kind {
 	case OperandRegister:
@@ -19,7 +21,7 @@ func (o Operand) String() string {
 	case OperandRelative:
 		return fmt.Sprintf("rel %#x", o.Value)
 	case OperandFar:
-		return fmt.Sprintf("far %#x", uint64(o.Value))
+		return fmt.Sprintf("far%d %#x:%#x", int(o.Size)*8, uint64(o.Value)>>32, uint32(o.Value))
 	case OperandMemory:
 		return o.memoryText()
 	}
@@ -36,7 +38,11 @@ func (o Operand) memoryText() string {
 		parts = append(parts, x86.GPRName(o.Base, o.AddrSize))
 	}
 	if o.Index != x86.RegNone {
-		parts = append(parts, fmt.Sprintf("%s*%d", x86.GPRName(o.Index, o.AddrSize), o.Scale))
+		name := x86.GPRName(o.Index, o.AddrSize)
+		if o.Index >= x86.NumGPR {
+			name = fmt.Sprintf("zmm%d", o.Index)
+		}
+		parts = append(parts, fmt.Sprintf("%s*%d", name, o.Scale))
 	}
 	text := strings.Join(parts, "+")
 	switch {

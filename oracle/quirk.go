@@ -143,8 +143,8 @@ func NewQuirkSet(rows []Quirk) *QuirkSet {
 // last quirk that explained something, or nil. Several quirks may each explain
 // a part. Each that explains something is counted once.
 func (s *QuirkSet) ExplainDecoded(code []byte, mode x86.Mode, diff DecodedField, right, wrong *Decoded) (DecodedField, *Quirk) {
-	if diff == 0 {
-		return 0, nil
+	if diff == 0 || right.Ending != Ended || wrong.Ending != Ended {
+		return diff, nil // no quirk speaks of a decoder that died
 	}
 	l := &s.lexed
 	l.Lex(code, mode)

@@ -15,6 +15,8 @@ import (
 type jsonWriter struct {
 	b     []byte
 	comma bool
+	// whole says that nothing is left to its default.
+	whole bool
 }
 
 func (w *jsonWriter) sep() {
@@ -101,6 +103,19 @@ func (w *jsonWriter) content(v []byte, address uint64, window bool) {
 // reads back to an equal case. Registers at their defaults are left out.
 func AppendCase(dst []byte, c *Case) []byte {
 	w := jsonWriter{b: dst}
+	w.kase(c)
+	return w.b
+}
+
+// AppendWholeCase is AppendCase with nothing left to a default, for readers
+// that do not know the defaults.
+func AppendWholeCase(dst []byte, c *Case) []byte {
+	w := jsonWriter{b: dst, whole: true}
+	w.kase(c)
+	return w.b
+}
+
+func (w *jsonWriter) kase(c *Case) {
 	w.open('{')
 	w.key("schema")
 	w.num(SchemaVersion)
@@ -111,10 +126,14 @@ func AppendCase(dst []byte, c *Case) []byte {
 	w.key("registers")
 	w.open('{')
 	def := DefaultStateOf(c.State.Mode)
-	w.registers(&c.State, c.FSBase, c.GSBase, &def)
+	if w.whole {
+		w.registers(&c.State, c.FSBase, c.GSBase, nil)
+	} else {
+		w.registers(&c.State, c.FSBase, c.GSBase, &def)
+	}
 	w.close('}')
 	w.segments(c)
-	if c.State.CPL != 3 || c.State.Mode == x86.Real {
+	if w.whole || c.State.CPL != 3 || c.State.Mode == x86.Real {
 		w.key("cpl")
 		w.num(int64(c.State.CPL))
 	}
@@ -122,12 +141,11 @@ func AppendCase(dst []byte, c *Case) []byte {
 	w.open('[')
 	w.layout(c)
 	w.close(']')
-	if c.Steps > 1 {
+	if w.whole || c.Steps > 1 {
 		w.key("steps")
-		w.num(int64(c.Steps))
+		w.num(int64(max(c.Steps, 1)))
 	}
 	w.close('}')
-	return w.b
 }
 
 // registers writes the registers that differ from def, all if it is nil. RIP
@@ -223,7 +241,7 @@ func (w *jsonWriter) entry(address uint64, v []byte, access string, window bool)
 	w.key("address")
 	w.hex(address)
 	w.content(v, address, window)
-	if access != "rwu" {
+	if w.whole || access != "rwu" {
 		w.key("access")
 		w.str(access)
 	}
