@@ -65,6 +65,25 @@ var excuses = []excuse{
 			return o.rep && o.isString() && int(c.CodeLen) > o.at+1 && (inCode(g[x86.RSI]) || inCode(g[x86.RDI]))
 		},
 	},
+	{
+		"rep-trap", "the runner finds no room for a landing pad behind REP and stops it by the trap flag, after one iteration", false,
+		func(c *oracle.Case, o *opcode, _, fast *oracle.Result) bool {
+			return o.rep && o.isString() && int(c.CodeLen) > o.at+1 && fast.Outcome == step.Okay && fast.State.RIP == c.State.RIP
+		},
+	},
+	{
+		"ss-shadow", "the runner stops POP SS or MOV SS by the trap flag, which takes effect an instruction later (SDM vol. 3, 6.8.3)", false,
+		func(c *oracle.Case, o *opcode, slow, fast *oracle.Result) bool {
+			n := o.hidesTrap(c.State.Mode)
+			return (o.is(0x17) || o.is(0x8e)) && n > 0 && int(c.CodeLen) > n && slow.Outcome == step.Okay && slow.State.RIP == c.State.RIP+uint64(n)
+		},
+	},
+	{
+		"esp-high", "where the runner stops 16-bit code with a 16-bit stack by the trap flag, IRET has taken the upper half of ESP", false,
+		func(c *oracle.Case, _ *opcode, _, fast *oracle.Result) bool {
+			return c.State.StackWidth == 16 && c.State.GPR[x86.RSP]>>16 != 0 && fast.State.GPR[x86.RSP]>>16 == 0
+		},
+	},
 }
 
 // onlyTF says that memory differs in one bit, that of TF in the second byte of an

@@ -26,7 +26,7 @@ const maxIterations = 1 << 20
 
 // do runs one case.
 func (t *tracee) do(c *oracle.Case, r *oracle.Result) error {
-	linear := c.State.RIP
+	linear := c.CodeAddress()
 	p := c.Layout.Find(linear)
 	if p == nil || p.Prot&oracle.ProtExec == 0 {
 		return unsettable("rip: not in an executable page of the layout")
@@ -44,7 +44,7 @@ func (t *tracee) do(c *oracle.Case, r *oracle.Result) error {
 		return err
 	}
 	if err := t.enter(c); err != nil {
-		if errors.Is(err, syscall.EIO) { // a value that the kernel does not let a tracer set
+		if errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EINVAL) { // a value that the kernel does not let a tracer set
 			copy(t.memory.data, t.memory.clean)
 			return unsettable("registers: " + err.Error())
 		}
@@ -56,6 +56,11 @@ func (t *tracee) do(c *oracle.Case, r *oracle.Result) error {
 	restore()
 	t.state(r)
 	interpret(&s, &o, c, r)
+	if c.State.FPU != nil {
+		if err := t.xstate.get(t, r.OwnFPU()); err != nil {
+			return err
+		}
+	}
 	t.memory.collect(c, r)
 	if s.signo == sigSYS || c.State.RFLAGS&uint64(x86.TF) != 0 || o.entersKernel() || o.loadsFlags() {
 		return t.drain(c.Layout)
@@ -71,9 +76,9 @@ func (t *tracee) chooseStop(c *oracle.Case, o *opcode, s *stopped) (restore func
 	if length == 0 || c.State.RFLAGS&uint64(x86.TF) != 0 {
 		return restore, nil
 	}
-	next := c.State.RIP + uint64(length)
-	at := t.memory.offset(next)
-	p := c.Layout.Find(next)
+	linear := c.CodeAddress() + uint64(length)
+	at := t.memory.offset(linear)
+	p := c.Layout.Find(linear)
 	switch {
 	case p == nil || p.Prot&oracle.ProtExec == 0 || t.memory.data[at] == 0xcc:
 	case o.isString():
@@ -85,14 +90,18 @@ func (t *tracee) chooseStop(c *oracle.Case, o *opcode, s *stopped) (restore func
 		t.memory.data[at] = 0xcc
 		restore = func() { t.memory.data[at] = old }
 	}
-	s.how, s.next = stopContinue, next
+	s.how, s.next = stopContinue, c.State.RIP+uint64(length)
 	return restore, nil
 }
 
 // enter gives the child the registers of the case.
 func (t *tracee) enter(c *oracle.Case) error {
 	st := &c.State
-	if err := t.xstate.reset(t); err != nil {
+	fpu := st.FPU
+	if fpu == nil {
+		fpu = initial
+	}
+	if err := t.xstate.set(t, fpu); err != nil {
 		return err
 	}
 	if (t.regs.Eflags^st.RFLAGS)&uint64(x86.ID) != 0 {
@@ -137,8 +146,8 @@ func (t *tracee) leave(c *oracle.Case, o *opcode, s *stopped) error {
 			return err
 		}
 		s.rip, s.flags = t.regs.Rip, t.regs.Eflags
-		iterates := sig == unix.SIGTRAP && s.code == trapTrace && o.rep && o.isString() && s.rip == c.State.RIP
-		if !iterates || c.State.RFLAGS&uint64(x86.TF) != 0 {
+		again := sig == unix.SIGTRAP && s.code == trapTrace && o.iterates() && s.rip == c.State.RIP
+		if !again || c.State.RFLAGS&uint64(x86.TF) != 0 {
 			return t.fpuStatus(s)
 		}
 	}
@@ -154,7 +163,7 @@ func (t *tracee) fpuStatus(s *stopped) error {
 	if err := t.regSet(ptraceGetRegSet); err != nil {
 		return err
 	}
-	s.pendingFPU = t.xstate.image[xstateFSW]&fswES != 0
+	s.pendingFPU = t.xstate.image[xFSW]&fswES != 0
 	return nil
 }
 

@@ -12,7 +12,8 @@ import (
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
 
-// maxChildren is how many layouts an executor keeps a child for.
+// maxChildren is how many children an executor keeps: one for each layout and
+// local descriptor table.
 const maxChildren = 4
 
 // maxTries is how often a case is tried when its child is lost: it may have been
@@ -110,23 +111,23 @@ func (e *Executor) open() error {
 	if err := unix.SchedGetaffinity(0, &e.mask); err != nil {
 		return fmt.Errorf("ptrace: sched_getaffinity: %w", err)
 	}
-	_, err := e.child(oracle.DefaultLayout)
+	_, err := e.child(oracle.DefaultLayout, &ldt{})
 	return err
 }
 
-// child returns the child for a layout, starting one if there is none; it is
-// then the first.
-func (e *Executor) child(l *oracle.Layout) (*tracee, error) {
+// child returns the child for a layout and a descriptor table, starting one if
+// there is none; it is then the first.
+func (e *Executor) child(l *oracle.Layout, table *ldt) (*tracee, error) {
 	for i, t := range e.children {
-		if t.layout == l {
+		if t.layout == l && t.table == *table {
 			copy(e.children[1:i+1], e.children[:i])
 			e.children[0] = t
 			return t, nil
 		}
 	}
-	t, err := newTracee(l, !e.unfiltered)
+	t, err := newTracee(l, table, !e.unfiltered)
 	for try := 1; errors.Is(err, errDead) && try < maxTries; try++ {
-		t, err = newTracee(l, !e.unfiltered)
+		t, err = newTracee(l, table, !e.unfiltered)
 	}
 	if err != nil {
 		return nil, err
@@ -179,8 +180,13 @@ func settle() (int, error) {
 
 // one runs a case, with another child if one is lost.
 func (e *Executor) one(c *oracle.Case, r *oracle.Result, cpu int) error {
+	table, why := tableOf(c)
+	if why != "" {
+		reject(c, r, why)
+		return nil
+	}
 	for range maxTries {
-		t, err := e.child(c.Layout)
+		t, err := e.child(c.Layout, &table)
 		if err != nil {
 			if c.Layout == oracle.DefaultLayout {
 				return err
@@ -220,7 +226,8 @@ func prepare(c *oracle.Case, r *oracle.Result) {
 	r.Note, r.Promise = "", ""
 	r.Retire, r.Accesses, r.Partial = 0, nil, false
 	r.State = c.State // mode, stack width, CPL
-	r.NumStray = 0
+	r.State.FPU = nil
+	r.NumStray, r.Iterations = 0, 0
 }
 
 // reject answers a case that cannot be run.
@@ -244,36 +251,63 @@ func (e *Executor) unsupported(c *oracle.Case) string {
 		return "memory: not as long as the layout's windows"
 	case st.CPL != 3:
 		return "cpl: a user process runs at 3"
-	case st.FPU != nil:
-		return "fpu: vector state does not reach the CPU yet"
 	case c.Steps > 1:
 		return "steps: one instruction a case"
 	case st.RFLAGS&^uint64(x86.FlagsUser) != flagsFixed:
 		return "rflags: IF must be 1, IOPL, RF, VM, VIF and VIP 0, reserved bits fixed"
 	case c.FSBase >= userEnd || c.GSBase >= userEnd:
 		return "fsbase, gsbase: ptrace sets none beyond the user's half"
-	case st.Selector[x86.SS] != selData:
-		return "ss: the kernel's user data selector is 0x2b"
+	case st.FPU != nil && (st.FPU.Loaded&oracle.ComponentsBasic != oracle.ComponentsBasic || st.FPU.MXCSR>>16 != 0):
+		return "fpu: x87 and SSE state go together, and the reserved bits of MXCSR are 0"
 	}
-	want := uint16(selCS64)
 	switch st.Mode {
 	case x86.Long64:
-	case x86.Compat32:
-		want = selCS32
-		if st.RIP>>32 != 0 {
-			return "rip: beyond 32 bits"
+		switch {
+		case c.Segments != nil:
+			return "segments: in 64-bit mode only selectors, fsbase and gsbase"
+		case st.Selector[x86.CS] != selCS64 || st.Selector[x86.SS] != selData:
+			return "cs, ss: the kernel's user selectors of 64-bit mode are 0x33 and 0x2b"
+		}
+	case x86.Compat32, x86.Compat16:
+		if why := unsupportedCompat(c); why != "" {
+			return why
 		}
 	default:
-		return "mode: only long64 and compat32"
+		return "mode: a user process under a 64-bit kernel has long64, compat32 and compat16"
 	}
-	if st.Selector[x86.CS] != want {
-		return fmt.Sprintf("cs: the kernel's user code selector of this mode is %#x", want)
+	return unsettableSegment(c)
+}
+
+// unsupportedCompat is for 32- and 16-bit code.
+func unsupportedCompat(c *oracle.Case) string {
+	st := &c.State
+	wide := st.RIP | c.FSBase | c.GSBase
+	for _, v := range st.GPR[:8] {
+		wide |= v
 	}
-	for _, s := range [...]x86.Segment{x86.DS, x86.ES, x86.FS, x86.GS} {
-		switch v := st.Selector[s]; {
-		case v <= 3, v == selCS64, v == selData, v == selCS32:
-		default:
-			return "segments: not a user selector of the kernel's descriptor table"
+	if wide>>32 != 0 {
+		return "registers: 32 bits outside 64-bit mode"
+	}
+	cs, ss := c.Segment(x86.CS), c.Segment(x86.SS)
+	width := uint8(16)
+	if ss.Attributes&x86.AttrDB != 0 {
+		width = 32
+	}
+	switch {
+	case (cs.Attributes&x86.AttrDB != 0) != (st.Mode == x86.Compat32) || cs.Attributes&x86.AttrL != 0:
+		return "cs: D and the mode differ"
+	case st.StackWidth != width:
+		return "ss: B and the width of the stack differ"
+	case st.RIP > uint64(cs.Limit):
+		return "rip: beyond the limit of cs"
+	}
+	for _, s := range [...]struct {
+		seg  x86.Segment
+		base uint64
+	}{{x86.FS, c.FSBase}, {x86.GS, c.GSBase}} {
+		r := c.Segment(s.seg)
+		if (c.Segments != nil || r.Selector&4 != 0) && r.Base != s.base {
+			return "fsbase, gsbase: not as in segments"
 		}
 	}
 	return ""

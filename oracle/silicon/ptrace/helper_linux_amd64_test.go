@@ -59,18 +59,7 @@ func fromHex(t testing.TB, s string) []byte {
 }
 
 // newCase returns a case in a mode with all registers zero but RSP.
-func newCase(mode x86.Mode, code []byte) oracle.Case {
-	c := silicon.NewCase(code)
-	c.State.Mode = mode
-	if mode == x86.Compat32 {
-		c.State.StackWidth = 32
-		c.State.Selector[x86.CS] = selCS32
-		for _, s := range [...]x86.Segment{x86.DS, x86.ES} {
-			c.State.Selector[s] = selData
-		}
-	}
-	return c
-}
+func newCase(mode x86.Mode, code []byte) oracle.Case { return silicon.NewCaseIn(mode, code) }
 
 // run answers cases.
 func run(t testing.TB, e oracle.Executor, cases []oracle.Case) []oracle.Result {
@@ -90,7 +79,16 @@ func one(t testing.TB, e oracle.Executor, c *oracle.Case) *oracle.Result {
 func describe(r *oracle.Result) string {
 	sum := fnv.New64a()
 	sum.Write(r.Memory)
-	return fmt.Sprintf("%v (%s) %v %v steps=%d rip=%#x flags=%#x gpr=%x sel=%x bases=%x,%x memory=%x strays=%d %x",
+	fpu := ""
+	if f := r.State.FPU; f != nil {
+		wide := fnv.New64a()
+		for _, z := range f.ZMM {
+			fmt.Fprint(wide, z)
+		}
+		fpu = fmt.Sprintf(" fcw=%#x fsw=%#x ftw=%#x mxcsr=%#x st=%x k=%x fop=%#x fip=%#x fdp=%#x vectors=%x xmm0=%x",
+			f.FCW, f.FSW, f.FTW, f.MXCSR, f.ST, f.K, f.FOP, f.FIP, f.FDP, wide.Sum64(), f.ZMM[0])
+	}
+	return fmt.Sprintf("%v (%s) %v %v steps=%d rip=%#x flags=%#x gpr=%x sel=%x bases=%x,%x memory=%x strays=%d %x%s",
 		r.Ending, r.Note, r.Outcome, r.Event, r.Steps, r.State.RIP, r.State.RFLAGS, r.State.GPR, r.State.Selector, r.FSBase, r.GSBase,
-		sum.Sum64(), r.NumStray, r.Stray[:min(r.NumStray, oracle.MaxStray)])
+		sum.Sum64(), r.NumStray, r.Stray[:min(r.NumStray, oracle.MaxStray)], fpu)
 }

@@ -56,6 +56,7 @@ func interpret(s *stopped, o *opcode, c *oracle.Case, r *oracle.Result) {
 	r.Ending, r.Outcome, r.Event, r.Steps = oracle.Ended, step.Okay, x86.Event{}, 0
 	r.Unknown = oracle.FieldRetire | oracle.FieldAccesses | oracle.FieldPromise
 	r.State.RIP, r.State.RFLAGS = s.rip, s.flags
+	narrow(c, r)
 	switch {
 	case s.signo == 0:
 		r.Ending, r.Note = oracle.RanAway, "did not end within three ticks of the CPU-time clock"
@@ -96,8 +97,26 @@ func retired(s *stopped, o *opcode, c *oracle.Case, r *oracle.Result) bool {
 	return false
 }
 
-// linear is the linear address of the instruction pointer.
-func (s *stopped) linear(*oracle.Case) uint64 { return s.rip }
+// linear is the linear address of the instruction pointer, CS being that of the
+// case.
+func (s *stopped) linear(c *oracle.Case) uint64 {
+	if c.State.Mode == x86.Long64 {
+		return s.rip
+	}
+	return uint64(uint32(c.SegmentBase(x86.CS) + s.rip))
+}
+
+// narrow: 32- and 16-bit code has the low halves of eight registers. What is in
+// the rest after a change of mode is undefined (SDM vol. 1, 3.4.1.1).
+func narrow(c *oracle.Case, r *oracle.Result) {
+	if c.State.Mode == x86.Long64 {
+		return
+	}
+	for i := range 8 {
+		r.State.GPR[i] = uint64(uint32(r.State.GPR[i]))
+	}
+	copy(r.State.GPR[8:], c.State.GPR[8:])
+}
 
 // event translates a signal into an event; false if there is none for it.
 func event(s *stopped, o *opcode, start uint64, r *oracle.Result) bool {

@@ -28,20 +28,14 @@ const (
 	tickTime = 10_000
 )
 
-// Selectors of the user segments of Linux (arch/x86/include/asm/segment.h).
-const (
-	selCS64 = 0x33
-	selCS32 = 0x23
-	selData = 0x2b
-)
-
-// newTracee starts a child for a layout and sets it up. The calling thread
+// newTracee starts a child for a layout and a local descriptor table and sets it
+// up. The calling thread
 // becomes its tracer and must be locked to its goroutine.
-func newTracee(l *oracle.Layout, filter bool) (_ *tracee, err error) {
+func newTracee(l *oracle.Layout, table *ldt, filter bool) (_ *tracee, err error) {
 	if err := l.Validate(); err != nil {
 		return nil, fmt.Errorf("ptrace: layout: %w", err)
 	}
-	t := &tracee{cpu: -1, layout: l}
+	t := &tracee{cpu: -1, layout: l, table: *table}
 	defer func() {
 		if err != nil {
 			t.close()
@@ -210,6 +204,13 @@ func (s *setup) run(base uint64, filter bool) error {
 	} {
 		if _, err := s.call(c.name, c.nr, c.args...); err != nil && !c.ignore {
 			return err
+		}
+	}
+	for i := range s.t.table {
+		if d := &s.t.table[i]; *d != (userDesc{}) {
+			if _, err := s.call("modify_ldt", unix.SYS_MODIFY_LDT, modifyLDTWrite, s.put(d.bytes()), 16); err != nil {
+				return err
+			}
 		}
 	}
 	// The clock counts the CPU time of the child, in its own code and in the

@@ -104,6 +104,11 @@ func (o *opcode) isString() bool {
 	return o.ok && o.escape == 0 && (o.value >= 0x6c && o.value <= 0x6f || o.value >= 0xa4 && o.value <= 0xa7 || o.value >= 0xaa && o.value <= 0xaf)
 }
 
+// iterates is true of instructions that can be stopped half-way, with RIP where it
+// was: REP and, on some CPUs, gathers and scatters (SDM vol. 2, VGATHERDPS). No
+// instruction with a VEX or EVEX prefix jumps to itself.
+func (o *opcode) iterates() bool { return o.rep && o.isString() || o.ok && o.escape == vector }
+
 // isX87 is true of x87 instructions, WAIT among them.
 func (o *opcode) isX87() bool {
 	return o.ok && o.escape == 0 && (o.value >= 0xd8 && o.value <= 0xdf || o.value == 0x9b)

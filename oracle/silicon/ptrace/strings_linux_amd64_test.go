@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/oracle"
+	"github.com/seed-4e121ece/ringfence/oracle/silicon"
 )
 
 // decodeStrings are the distinct strings of a mode in the decoding tests of
@@ -26,7 +27,8 @@ func decodeStrings(t *testing.T, mode x86.Mode) [][]byte {
 	f, err := os.Open(filepath.Join(strings.TrimSpace(string(dir)), "x86", "x86asm", "testdata", "decode.txt"))
 	needed(t, "x86asm", err)
 	defer f.Close()
-	width := map[x86.Mode]string{x86.Long64: "64", x86.Compat32: "32", x86.Compat16: "16"}[mode]
+	// There are none of 16-bit code: those of 32-bit code are run there too.
+	width := map[x86.Mode]string{x86.Long64: "64", x86.Compat32: "32", x86.Compat16: "32"}[mode]
 	var all [][]byte
 	seen := map[string]bool{}
 	lines := bufio.NewScanner(f)
@@ -58,17 +60,28 @@ var pool = []uint64{
 	code, code + 1, code + page, code + 2*page - 1, 0x1000, 0xffff800000000000,
 }
 
+// pool16 are offsets from the bases of the default segments of 16-bit code.
+var pool16 = []uint64{
+	0, 1, 2, 7, 8, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0xfffe, 0x7fffffff, 0x80000000, 0xffffffff, 0x10000, 0x12345,
+	0x100, page, page - 1, page - 2, page - 64, page + 1, 2*page - 1, 2*page - 2, 2*page - 4, 2*page - 8, 2 * page, 0x300, 0x1f0, 0x07, 0x0f, 0x17,
+}
+
 // states gives a case random registers, flags and memory, most of which point at
 // something.
 func states(r *rand.Rand, c *oracle.Case) {
+	from, base := pool, uint64(code)
+	if c.State.Mode == x86.Compat16 {
+		from, base = pool16, 0
+	}
+	rsp := c.State.GPR[x86.RSP]
 	for i := range c.State.GPR {
 		c.State.GPR[i] = r.Uint64()
 		if r.IntN(8) != 0 {
-			c.State.GPR[i] = pool[r.IntN(len(pool))]
+			c.State.GPR[i] = from[r.IntN(len(from))]
 		}
 	}
 	if r.IntN(4) != 0 {
-		c.State.GPR[x86.RSP] = stack + page + uint64(r.IntN(16)-8)*8
+		c.State.GPR[x86.RSP] = rsp + uint64(r.IntN(16)-8)*8
 	}
 	if r.IntN(4) != 0 {
 		c.State.GPR[x86.RCX] = uint64(r.IntN(40))
@@ -85,21 +98,75 @@ func states(r *rand.Rand, c *oracle.Case) {
 	} else {
 		for i := range c.State.GPR {
 			c.State.GPR[i] = uint64(uint32(c.State.GPR[i]))
-			if i >= 8 {
-				c.State.GPR[i] = 0
-			}
 		}
 	}
 	for i := 0; i+8 <= len(c.Memory); i += 8 {
-		binary.LittleEndian.PutUint64(c.Memory[i:], pool[r.IntN(len(pool))])
+		binary.LittleEndian.PutUint64(c.Memory[i:], from[r.IntN(len(from))])
+	}
+	if r.IntN(2) == 0 {
+		c.State.FPU = randomFPU(r)
 	}
 	switch r.IntN(8) {
 	case 0:
-		c.State.RIP = code + 2*page - uint64(1+r.IntN(40))
+		c.State.RIP = base + 2*page - uint64(1+r.IntN(40))
 	case 1:
-		c.State.RIP = code + uint64(r.IntN(2*page))
+		c.State.RIP = base + uint64(r.IntN(2*page))
 	}
 }
+
+// words of vector registers: numbers of both widths that are special, and
+// addresses, for gathers.
+var vectorPool = []uint64{
+	0, 1, ^uint64(0), 1 << 63, 0x7f800000_ff800000, 0x7fc00000_00000001, 0x3f800000_bf800000, 0x00800000_7f7fffff, 0x7fa00000_80000000,
+	0x3ff0000000000000, 0x7ff0000000000000, 0xfff8000000000000, 0x7ff4000000000000, 0x0010000000000000, 0x000fffffffffffff, 0xbff8000000000000,
+	data, middle, 8, 0x40_00000010, 0x0102030405060708,
+}
+
+// randomFPU is an x87 and vector state with everything that this CPU has. In one
+// of four the exceptions are not masked, or some wait.
+func randomFPU(r *rand.Rand) *x86.FPU {
+	f := new(x86.FPU)
+	oracle.InitFPU(f, silicon.AllComponents())
+	word := func() uint64 {
+		if r.IntN(4) == 0 {
+			return r.Uint64()
+		}
+		return vectorPool[r.IntN(len(vectorPool))]
+	}
+	has := func(c x86.Component) bool { return f.Loaded&c != 0 }
+	for n := range f.ZMM {
+		for w := range f.ZMM[n] {
+			switch {
+			case n >= 16 && !has(x86.ComponentZMM16), w >= 4 && !has(x86.ComponentZMMHigh), w >= 2 && !has(x86.ComponentAVX):
+			default:
+				f.ZMM[n][w] = word()
+			}
+		}
+	}
+	if has(x86.ComponentOpmask) {
+		for n := range f.K {
+			f.K[n] = word()
+		}
+	}
+	for i := range f.ST {
+		f.ST[i].Significand, f.ST[i].SignExponent = word(), uint16(r.Uint32())
+		if r.IntN(2) == 0 {
+			f.ST[i].Significand, f.ST[i].SignExponent = 1<<63|r.Uint64(), 0x3ff0+uint16(r.IntN(32))
+		}
+	}
+	f.FTW = byte(r.Uint32())
+	f.FSW = uint16(r.Uint32()) & 0x7f00 // conditions and top
+	f.FCW |= uint16(r.Uint32()) & 0x0f00
+	f.MXCSR = uint32(initialMXCSR | r.IntN(0x80)&^0x40 | r.IntN(4)<<13)
+	if r.IntN(4) == 0 {
+		f.FCW &^= uint16(r.IntN(64))
+		f.MXCSR &^= uint32(r.IntN(64)) << 7
+		f.MXCSR |= uint32(r.IntN(2))<<15 | uint32(r.IntN(2))<<6
+	}
+	return f
+}
+
+const initialMXCSR = oracle.InitialMXCSR
 
 // randomString makes bytes out of nothing, or begins with what leads into one of
 // the opcode maps.

@@ -18,6 +18,7 @@ type tracee struct {
 	pid    int
 	cpu    int // on which it is pinned, or -1
 	layout *oracle.Layout
+	table  ldt
 	memory *memory
 	pages  *shm.Memory
 	xstate xstate
