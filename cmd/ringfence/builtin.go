@@ -12,6 +12,7 @@ import (
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
 	"github.com/seed-4e121ece/ringfence/oracle"
+	"github.com/seed-4e121ece/ringfence/oracle/external/clib"
 	"github.com/seed-4e121ece/ringfence/oracle/model"
 	"github.com/seed-4e121ece/ringfence/oracle/silicon"
 	"github.com/seed-4e121ece/ringfence/oracle/x86asm"
@@ -50,6 +51,8 @@ var registry = []engine{
 		quirks:  x86asm.Quirks,
 		inspect: inspectX86asm,
 	},
+	libraryEngine(clib.Find(clib.Zydis)),
+	libraryEngine(clib.Find(clib.Capstone)),
 }
 
 // decodeProfile is what the model's decoder is compared and asked by: every

@@ -237,10 +237,21 @@ func hexDigit(c byte) int {
 	return -1
 }
 
-// splitList splits a list of names at its commas, without blanks.
+// splitList splits a list of names at its commas, without blanks. Quotes keep the
+// commas of a command line together: exec:'./engine a,b'.
 func splitList(list string) []string {
 	var names []string
-	for _, n := range strings.Split(list, ",") {
+	quote := rune(0)
+	split := func(c rune) bool {
+		switch {
+		case quote == 0 && (c == '\'' || c == '"'):
+			quote = c
+		case c == quote:
+			quote = 0
+		}
+		return c == ',' && quote == 0
+	}
+	for _, n := range strings.FieldsFunc(list, split) {
 		if n = strings.TrimSpace(n); n != "" {
 			names = append(names, n)
 		}

@@ -50,11 +50,22 @@ type engineAnswer struct {
 
 func newEngines(std stdio) *cobra.Command {
 	var asJSON bool
+	var check string
 	cmd := &cobra.Command{
-		Use:   "engines [--json]",
+		Use:   "engines [--check ENGINE] [--json]",
 		Short: "what this machine offers, and why not the rest",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		Long: `engines lists the engines, what each can do, and why this machine does not offer one.
+
+With --check it tests whether a program keeps to the protocol of foreign engines
+(docs/ENGINES.md) instead: --check 'exec:COMMAND', or the name of an engine that
+is such a program. The exit status is 1 if it does not.`,
+		Example: `  ringfence engines
+  ringfence engines --check 'exec:./my-engine --verbose'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("check") {
+				return checkEngine(std, check, asJSON)
+			}
 			out := bufio.NewWriter(std.out)
 			enc := json.NewEncoder(out)
 			enc.SetEscapeHTML(false)
@@ -75,6 +86,7 @@ func newEngines(std stdio) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
+	cmd.Flags().StringVar(&check, "check", "", "test whether this engine, as exec:COMMAND, keeps to the protocol")
 	return cmd
 }
 

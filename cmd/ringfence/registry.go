@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/oracle"
+	"github.com/seed-4e121ece/ringfence/oracle/external"
 )
 
 // engine is a row of the registry: what a name on the command line stands for.
@@ -35,8 +36,12 @@ type decoder struct {
 	text func(code []byte, mode x86.Mode, d *oracle.Decoded) string
 }
 
-// lookup returns the engine of that name.
+// lookup returns the engine of that name. One that is a command line is started
+// to ask what it can do.
 func lookup(name string) (*engine, error) {
+	if strings.HasPrefix(name, external.Prefix) {
+		return commandEngine(name)
+	}
 	var known []string
 	for i := range registry {
 		if registry[i].name == name {
@@ -45,7 +50,7 @@ func lookup(name string) (*engine, error) {
 		known = append(known, registry[i].name)
 	}
 	sort.Strings(known)
-	return nil, badInput("engine %q: unknown; known are %s", name, strings.Join(known, ", "))
+	return nil, badInput("engine %q: unknown; known are %s, and exec:COMMAND", name, strings.Join(known, ", "))
 }
 
 // openDecoders makes the decoders of a list of names.
