@@ -16,9 +16,10 @@ BENCH            ?= .
 BENCHTIME        ?= 1s
 MUTANTS          ?= 300
 MUTANT_SEED      ?= 1
+PTRACE           ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz fuzz-all fuzz-nightly bench corpus generate replay mutants check clean
+.PHONY: help build test race lint fuzz fuzz-all fuzz-nightly bench corpus generate silicon-ptrace replay mutants check clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +62,9 @@ corpus: ## distil the seeds again from their sources
 
 generate: ## generate code from the instruction table
 	$(GO) generate ./...
+
+silicon-ptrace: ## the runner against ptrace (PTRACE=100000 random strings a mode)
+	$(GO) test ./oracle/silicon/ptrace -v -count 1 -timeout 0 -random $(PTRACE)
 
 replay: ## run recorded divergences again (DIVERGENCES="divergences/*/divergence.json")
 	@if [ -z "$(DIVERGENCES)" ]; then echo "no divergences to replay"; else $(GO) run ./cmd/ringfence replay $(DIVERGENCES); fi

@@ -17,6 +17,7 @@ import (
 
 var (
 	randomCount = flag.Int("random", 5_000, "random strings a mode to hold the runner against ptrace with")
+	randomSeed  = flag.Uint64("seed", 2, "seed of the random strings and of the states")
 	stateCount  = flag.Int("states", 3, "states a string of the decoding tests is run with")
 )
 
@@ -55,7 +56,7 @@ var excuses = []excuse{
 	{
 		"pushf-trap", "the runner finds no room for a landing pad behind PUSHF and stops it by the trap flag, which is in the image that it pushes", false,
 		func(c *oracle.Case, o *opcode, slow, fast *oracle.Result) bool {
-			return o.is(0x9c) && int(c.CodeLen) > o.at+1 && slow.State == fast.State && onlyTF(slow, fast)
+			return o.is(0x9c) && int(c.CodeLen) > o.at+1 && slow.State.GPR == fast.State.GPR && slow.State.RIP == fast.State.RIP && onlyTF(slow, fast)
 		},
 	},
 	{
@@ -242,7 +243,7 @@ func TestDecodeStrings(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode x86.Mode, slow *Executor, fast oracle.Executor) {
 		a := newAgreement()
 		all := decodeStrings(t, mode)
-		r := rand.New(rand.NewPCG(1, uint64(mode)))
+		r := rand.New(rand.NewPCG(*randomSeed+1, uint64(mode)))
 		for range *stateCount {
 			var cases []oracle.Case
 			for _, b := range all {
@@ -261,7 +262,7 @@ func TestDecodeStrings(t *testing.T) {
 func TestRandomStrings(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode x86.Mode, slow *Executor, fast oracle.Executor) {
 		a := newAgreement()
-		r := rand.New(rand.NewPCG(2, uint64(mode)))
+		r := rand.New(rand.NewPCG(*randomSeed, uint64(mode)))
 		for done := 0; done < *randomCount; {
 			n := min(4096, *randomCount-done)
 			cases := make([]oracle.Case, n)
