@@ -6,7 +6,7 @@ import (
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 )
 
-// instruction writes an instruction of the row in 64-bit mode, in a form of
+// instruction writes an instruction of the row in the generator's mode, in a form of
 // its own choice: the prefixes that the row needs and some that it does not,
 // in any order, any ModRM and SIB shape that the row allows, a displacement
 // and immediates. It leaves the text empty where the mode cannot express the
@@ -26,7 +26,7 @@ func (g *Generator) instruction(t *text, id isa.ID) {
 	case f.Mod == 0 && f.RM&7 == 5 && v>>43&1 != 0:
 		f.RM ^= 1 // RIP-relative half as often
 	}
-	if v>>44&1 != 0 {
+	if v>>44&1 != 0 && g.mode == x86.Long64 {
 		f.REX = 0x40 | byte(v>>45&2) // forced, and with it SPL to DIL
 		if v>>47&3 == 0 {
 			f.REX |= 8
@@ -39,7 +39,7 @@ func (g *Generator) instruction(t *text, id isa.ID) {
 	}
 	g.useless(p, row, r.Uint64())
 	f.Prefixes = p.bytes()
-	t.n = len(decode.Encode(t.b[:0], id, x86.Long64, f))
+	t.n = len(decode.Encode(t.b[:0], id, g.mode, f))
 	g.disorder(t, r.Uint64())
 }
 
@@ -91,7 +91,7 @@ func (g *Generator) disorder(t *text, v uint64) {
 		return
 	}
 	in := &g.inst
-	decode.Decode(in, t.bytes(), x86.Long64, g.profile)
+	decode.Decode(in, t.bytes(), g.mode, g.profile)
 	n := int(in.PrefixLen)
 	if n > t.n {
 		return

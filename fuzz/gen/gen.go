@@ -27,13 +27,19 @@ type Config struct {
 	// Seeds are whole instructions to vary. Without any, all cases come from
 	// the table.
 	Seeds [][]byte
+	// Mode is Long64, Compat32 or Compat16; the zero value stands for Long64.
+	Mode x86.Mode
 }
 
 // Generator makes cases. It is used by one goroutine at a time.
 type Generator struct {
 	rand    Rand
 	profile *isa.Profile
+	mode    x86.Mode
 	seeds   [][]byte
+	// current is the cast in use, for so many cases more.
+	current *cast
+	left    int
 	// deck holds the rows, each as often as its weight, in random order; next
 	// is the one to deal.
 	deck []isa.ID
@@ -46,9 +52,12 @@ type Generator struct {
 	prefix text
 }
 
-// New returns a generator for 64-bit code.
+// New returns a generator of code for one mode.
 func New(cfg Config) *Generator {
-	g := &Generator{rand: NewRand(cfg.Seed), profile: cfg.Profile, seeds: cfg.Seeds}
+	g := &Generator{rand: NewRand(cfg.Seed), profile: cfg.Profile, mode: cfg.Mode, seeds: cfg.Seeds}
+	if g.mode == x86.Real {
+		g.mode = x86.Long64
+	}
 	weight := cfg.Weight
 	if weight == nil {
 		weight = DefaultWeight
@@ -56,7 +65,7 @@ func New(cfg Config) *Generator {
 	rows := isa.Rows()
 	for i := range rows {
 		row := &rows[i]
-		if row.Modes&isa.Mode64 == 0 {
+		if row.Modes&Modes(g.mode) == 0 {
 			continue
 		}
 		n := weight(row)
@@ -69,6 +78,26 @@ func New(cfg Config) *Generator {
 	}
 	g.shuffle()
 	return g
+}
+
+// Modes is the member of a row's modes that a mode's code width is.
+func Modes(m x86.Mode) isa.ModeSet {
+	switch m.Width() {
+	case 64:
+		return isa.Mode64
+	case 32:
+		return isa.Mode32
+	}
+	return isa.Mode16
+}
+
+// cast returns the cast in use, another one every so many cases.
+func (g *Generator) cast() *cast {
+	if g.left == 0 {
+		g.current, g.left = &castsOf(g.mode)[g.rand.N(numCasts)], castCases
+	}
+	g.left--
+	return g.current
 }
 
 // DefaultWeight gives instructions that can retire at CPL 3 eight times the
@@ -190,6 +219,7 @@ func (g *Generator) FromBytes(data []byte, n int, c *oracle.Case) {
 	copy(head[:], data)
 	g.rand = NewRand(uint64(binary.LittleEndian.Uint32(head[:]))<<32 | uint64(n)*0x9e3779b9)
 	g.rand.Uint64()
+	g.left = 0
 	g.take(c, data[min(len(data), BytesHeader):])
 	g.Fill(c, n&3 != 0)
 }

@@ -80,7 +80,7 @@ var (
 func (g *Generator) mutate(t *text, other []byte) {
 	r := &g.rand
 	in := &g.inst
-	decode.Decode(in, t.bytes(), x86.Long64, g.profile)
+	decode.Decode(in, t.bytes(), g.mode, g.profile)
 	v := r.Uint64()
 	opcode := int(in.OpcodeOff)
 	switch m := r.pick(mutationWeights[:], mutationTotal); {
@@ -128,7 +128,9 @@ func (g *Generator) mutateREX(t *text, v uint64) {
 		}
 		return
 	}
-	t.insert(at, 0x40|byte(v>>8)&0xf)
+	if g.mode == x86.Long64 {
+		t.insert(at, 0x40|byte(v>>8)&0xf)
+	}
 }
 
 // toggle adds a prefix, or removes it if it is there.

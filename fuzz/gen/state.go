@@ -23,19 +23,32 @@ func (g *Generator) Fill(c *oracle.Case, patch bool) {
 	c.Layout = oracle.DefaultLayout
 	c.Steps = 1
 	in := &g.inst
-	if decode.Decode(in, c.CodeBytes(), x86.Long64, g.profile) == decode.Truncated {
+	if decode.Decode(in, c.CodeBytes(), g.mode, g.profile) == decode.Truncated {
 		g.complete(c, in)
 	}
-	s := steering{Rand: r, c: c, in: in, patch: patch, info: &infos[in.Row]}
-	s.registers()
-	s.bases()
+	s := steering{Rand: r, c: c, in: in, patch: patch, info: &infos[in.Row], long: g.mode == x86.Long64}
+	c.State = x86.State{Mode: g.mode, StackWidth: 64, CPL: 3}
+	if s.long {
+		c.State.Selector[x86.CS], c.State.Selector[x86.SS] = selectorCS, selectorSS
+		c.Segments, c.LDT = nil, nil
+		s.registers()
+		s.bases()
+	} else {
+		s.segments(g.cast())
+		s.registers()
+	}
 	copy(c.Memory, pool[r.N(poolSize-len(c.Memory)):])
 	s.placeCode()
 	if in.Valid() {
 		s.traits()
 		s.memory()
 	}
-	if end := oracle.CodeBase + 2*oracle.PageSize - c.State.RIP; uint64(c.CodeLen) > end {
+	if !s.long {
+		for i := range 8 {
+			c.State.GPR[i] &= offsetMask32
+		}
+	}
+	if end := oracle.CodeBase + 2*oracle.PageSize - c.CodeAddress(); uint64(c.CodeLen) > end {
 		c.CodeLen = uint8(end)
 	}
 	for i := int(c.CodeLen); i < len(c.Code); i++ {
@@ -50,7 +63,7 @@ func (g *Generator) complete(c *oracle.Case, in *decode.Inst) {
 	for i := int(c.CodeLen); i < decode.MaxLength; i++ {
 		code[i] = codeFill
 	}
-	if decode.Decode(in, code[:decode.MaxLength], x86.Long64, g.profile); in.Valid() {
+	if decode.Decode(in, code[:decode.MaxLength], g.mode, g.profile); in.Valid() {
 		c.Code, c.CodeLen = code, in.Length
 	}
 }
@@ -65,12 +78,14 @@ type steering struct {
 	in    *decode.Inst
 	info  *rowInfo
 	patch bool
+	// long is 64-bit mode.
+	long bool
+	// start is the linear address of the instruction.
+	start uint64
 }
 
 func (s *steering) registers() {
 	st := &s.c.State
-	*st = x86.State{Mode: x86.Long64, StackWidth: 64, CPL: 3}
-	st.Selector[x86.CS], st.Selector[x86.SS] = selectorCS, selectorSS
 	styles := s.Uint64()
 	for i := range st.GPR {
 		switch k := styles & 15; {
@@ -91,11 +106,11 @@ func (s *steering) registers() {
 	switch {
 	case v&63 == 0: // anything
 	case v&63 < 5:
-		st.GPR[x86.RSP] = s.address(8)
+		st.GPR[x86.RSP] = s.stack(s.address(8), 8)
 	case v&63 < 10:
-		st.GPR[x86.RSP] = s.addressIn(placeStack, 8)
+		st.GPR[x86.RSP] = s.stack(s.addressIn(placeStack, 8), 8)
 	default:
-		st.GPR[x86.RSP] = stackMiddle - 96 + v>>8%24*8
+		st.GPR[x86.RSP] = s.stack(stackMiddle-96+v>>8%24*8, 8)
 	}
 	st.RFLAGS = uint64(s.flags())
 }
@@ -150,29 +165,42 @@ func (s *steering) code() uint64 {
 	return oracle.CodeBase + s.Uint64()%(2*oracle.PageSize)
 }
 
-// target returns an address to branch to: in the code pages and not within
-// the instruction itself, but for one in 64; else where fetching faults.
+// target returns where to branch to, as RIP has it: in the code pages and not
+// within the instruction itself, but for one in 64; else where fetching faults.
 func (s *steering) target() uint64 {
 	v := s.Uint64()
 	switch v & 63 {
 	case 0:
-		return s.address(1)
+		return s.rip(s.address(1))
 	case 1:
-		return s.nonCanonical(v, 8)
+		return s.rip(s.nonCanonical(v, 8))
 	case 2:
-		return s.c.State.RIP + v>>8%16
+		return s.rip(s.start + v>>8%16)
 	case 3:
-		return oracle.CodeBase + 2*oracle.PageSize + v>>8%8 - 4
+		return s.rip(oracle.CodeBase + 2*oracle.PageSize + v>>8%8 - 4)
+	case 4:
+		if !s.long {
+			r := s.c.Segment(x86.CS)
+			return (s.edge(&r, 1) + v>>8%4) & offsetMask32
+		}
 	}
 	t := s.code()
-	if t-s.c.State.RIP < decode.MaxLength {
+	if t-s.start < decode.MaxLength {
 		t -= decode.MaxLength
 	}
-	return t
+	return s.rip(t)
 }
 
-// placeCode chooses RIP: mostly within one page, else over the boundary, at
-// the very end of the code pages, or running off it.
+// rip is RIP at a linear address.
+func (s *steering) rip(linear uint64) uint64 {
+	if s.long {
+		return linear
+	}
+	return (linear - s.segmentBase(x86.CS)) & offsetMask32
+}
+
+// placeCode chooses where the instruction starts: mostly within one page, else
+// over the boundary, at the very end of the code pages, or running off it.
 func (s *steering) placeCode() {
 	n := uint64(s.c.CodeLen)
 	if s.in.Valid() {
@@ -183,28 +211,38 @@ func (s *steering) placeCode() {
 	end := uint64(oracle.CodeBase + 2*oracle.PageSize)
 	switch k := v & 255; {
 	case k < 200 || n == 0:
-		s.c.State.RIP = oracle.CodeBase + 512 + at%3072
+		s.start = oracle.CodeBase + 512 + at%3072
 	case k < 224:
-		s.c.State.RIP = oracle.CodeBase + oracle.PageSize - at%(n+1)
+		s.start = oracle.CodeBase + oracle.PageSize - at%(n+1)
 	case k < 236:
-		s.c.State.RIP = oracle.CodeBase + at%(2*oracle.PageSize-n)
+		s.start = oracle.CodeBase + at%(2*oracle.PageSize-n)
 	case k < 250 || n == 1:
-		s.c.State.RIP = end - n
+		s.start = end - n
 	default:
-		s.c.State.RIP = end - 1 - at%(n-1)
+		s.start = end - 1 - at%(n-1)
+	}
+	if !s.long {
+		s.withinLimit(v>>48, n)
+	}
+	s.c.State.RIP = s.rip(s.start)
+}
+
+// withinLimit moves an instruction of n bytes below the limit of CS, or, once
+// in a while, over it.
+func (s *steering) withinLimit(v, n uint64) {
+	cs := s.c.Segment(x86.CS)
+	limit := (cs.Base + uint64(cs.Limit)) & offsetMask32 // the linear address
+	inside := limit >= oracle.CodeBase && limit < oracle.CodeBase+2*oracle.PageSize
+	if inside && v&15 == 0 {
+		s.start = limit - v>>4%(n+2)
+	}
+	if s.rip(s.start) > uint64(cs.Limit) || s.start < oracle.CodeBase {
+		s.start = oracle.CodeBase + 512 + v%3072
 	}
 }
 
 // segmentBase returns the base of a segment.
-func (s *steering) segmentBase(seg x86.Segment) uint64 {
-	switch seg {
-	case x86.FS:
-		return s.c.FSBase
-	case x86.GS:
-		return s.c.GSBase
-	}
-	return 0
-}
+func (s *steering) segmentBase(seg x86.Segment) uint64 { return s.c.SegmentBase(seg) }
 
 // poke stores the low size bytes of v at a linear address, as far as the
 // windows reach.

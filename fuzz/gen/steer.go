@@ -22,7 +22,7 @@ func (s *steering) memory() {
 	if s.c.State.RFLAGS&uint64(x86.AC) != 0 && p == placeUnaligned && s.Chance(128) {
 		p = placeData
 	}
-	linear := s.addressIn(p, size)
+	linear := s.reach(in.Segment, s.addressIn(p, size), size, s.addressMask())
 	if s.info.trait&traitAligned != 0 && !s.Chance(16) {
 		linear &^= 15
 	}
@@ -68,7 +68,7 @@ func (s *steering) solve(linear uint64, moffs bool) {
 	}
 	switch {
 	case base == x86.RegRIP:
-		s.patchDisp(offset - s.c.State.RIP - uint64(in.Length))
+		s.patchDisp(offset - s.start - uint64(in.Length))
 	case base == x86.RegNone && index == x86.RegNone:
 		s.patchDisp(offset)
 	case base == x86.RegNone:
@@ -107,16 +107,22 @@ func divide(v, m uint64) uint64 {
 	return v / m
 }
 
-// setAddress sets an address register; with 32-bit addresses the upper half
-// is not part of it and gets anything.
+// setAddress sets an address register; with 32- and 16-bit addresses what is
+// above is not part of it and gets anything.
 func (s *steering) setAddress(reg uint8, v uint64) {
 	if int(reg) >= len(s.c.State.GPR) {
 		return
 	}
-	if s.in.AddrSize == 4 {
-		v = v & 0xffffffff
+	switch s.in.AddrSize {
+	case 2:
+		v &= offsetMask16
 		if u := s.Uint64(); u&1 != 0 {
-			v |= u &^ 0xffffffff
+			v |= u & (offsetMask32 &^ offsetMask16)
+		}
+	case 4:
+		v &= offsetMask32
+		if u := s.Uint64(); u&1 != 0 {
+			v |= u &^ offsetMask32
 		}
 	}
 	s.c.State.GPR[reg] = v
@@ -149,7 +155,14 @@ func (s *steering) content(linear uint64, size int) {
 		s.poke(linear+uint64(half), st.GPR[x86.RDX], half)
 	case t&traitFarPointer != 0:
 		s.poke(linear+uint64(s.in.OpSize), s.selector(), 2)
-	case t&traitSegmentLoad != 0:
+	case t&traitFar != 0:
+		s.poke(linear, s.target(), int(s.in.OpSize))
+		s.poke(linear+uint64(s.in.OpSize), s.codeSelector(), 2)
+	case t&traitBound != 0:
+		v := s.Uint64()
+		s.poke(linear, -(v >> 8 & 0xfff >> (v >> 4 & 7)), int(s.in.OpSize))
+		s.poke(linear+uint64(s.in.OpSize), ^uint64(0)>>1>>(64-8*uint(s.in.OpSize))>>(v&15), int(s.in.OpSize))
+	case t&(traitSegmentLoad|traitSelector) != 0:
 		s.poke(linear, s.selector(), size)
 	default:
 		if s.Chance(128) {
@@ -168,9 +181,15 @@ func (s *steering) divisor() uint64 {
 	return v
 }
 
-// selectors are what a segment register can be given at CPL 3, and what not.
+// selector is what a segment register can be given at CPL 3, and what not.
 func (s *steering) selector() uint64 {
 	v := s.Uint64()
+	if !s.long && v&8 == 0 {
+		if v&0x70 == 0 {
+			return v >> 8 & 0x7f // any RPL, the global table too
+		}
+		return uint64(oracle.LDTSelector(int(v >> 8 & 15)))
+	}
 	switch v & 7 {
 	case 0, 1, 2:
 		return v >> 8 & 3
@@ -182,6 +201,20 @@ func (s *steering) selector() uint64 {
 		return selectorCS
 	}
 	return v >> 8 & 0xffff
+}
+
+// codeSelector is what a far branch can be given at CPL 3, and what not.
+func (s *steering) codeSelector() uint64 {
+	v := s.Uint64()
+	switch {
+	case v&7 == 0:
+		return s.selector()
+	case s.long, v&7 == 1:
+		return [...]uint64{selectorCS, oracle.SelectorCS32}[v>>8&1]
+	case v&7 < 5 && s.c.LDT != nil:
+		return uint64(oracle.LDTSelector(int(v >> 8 % entryStack)))
+	}
+	return uint64(s.c.State.Selector[x86.CS])
 }
 
 // traits gives the registers that the instruction reads without naming them,
@@ -208,10 +241,13 @@ func (s *steering) traits() {
 		st.GPR[in.RM] = s.target()
 	}
 	if t&traitReturn != 0 {
-		s.poke(st.GPR[x86.RSP], s.target(), 8)
+		s.poke(s.stackTop(), s.target(), s.slot())
+	}
+	if t&traitFar != 0 {
+		s.far()
 	}
 	if t&traitLeave != 0 && !s.Chance(24) {
-		st.GPR[x86.RBP] = s.addressIn(placeStack, 8)
+		st.GPR[x86.RBP] = s.stack(s.addressIn(placeStack, 8), 8)
 	}
 	if t&traitEnter != 0 {
 		s.enter()
@@ -221,16 +257,22 @@ func (s *steering) traits() {
 		if flags>>60 != 0 {
 			flags &^= uint64(x86.TF)
 		}
-		s.poke(st.GPR[x86.RSP], flags, 8)
+		s.poke(s.stackTop(), flags, s.slot())
 	}
 	if t&traitXlat != 0 {
-		st.GPR[x86.RBX] = s.address(1) - st.GPR[x86.RAX]&0xff - s.segmentBase(in.Segment)
+		at := s.reach(in.Segment, s.address(1), 1, s.addressMask())
+		st.GPR[x86.RBX] = at - st.GPR[x86.RAX]&0xff - s.segmentBase(in.Segment)
 	}
 	if t&traitCmpxchg != 0 && !in.IsMem && in.RM < x86.NumGPR && s.Chance(128) {
 		st.GPR[x86.RAX] = st.GPR[in.RM]
 	}
-	if t&traitSegmentLoad != 0 && !in.IsMem && in.RM < x86.NumGPR {
-		st.GPR[in.RM] = s.selector()
+	if t&(traitSegmentLoad|traitSelector) != 0 {
+		switch {
+		case !in.HasModRM:
+			s.poke(s.stackTop(), s.selector(), 2)
+		case !in.IsMem && in.RM < x86.NumGPR:
+			st.GPR[in.RM] = s.selector() | s.Uint64()<<16
+		}
 	}
 	if t&traitCount != 0 && s.Chance(160) {
 		st.GPR[x86.RCX] = uint64(s.N(3))
@@ -259,8 +301,12 @@ func (s *steering) stringOperation() {
 	case 2:
 		dest = source
 	}
+	if !s.long {
+		source = s.reach(in.Segment, source, size, s.addressMask())
+		dest = s.reach(x86.ES, dest, size, s.addressMask())
+	}
 	s.setAddress(x86.RSI, source-s.segmentBase(in.Segment))
-	s.setAddress(x86.RDI, dest)
+	s.setAddress(x86.RDI, dest-s.segmentBase(x86.ES))
 	if v>>4&3 == 0 {
 		s.uniform()
 	}
@@ -339,7 +385,7 @@ func (s *steering) relative() {
 	d := s.target() - next
 	if in.ImmLen == 1 {
 		d = uint64(int64(int8(d)))
-		if t := next + d; t < oracle.CodeBase || t >= oracle.CodeBase+2*oracle.PageSize {
+		if t := s.start + uint64(in.Length) + d; t < oracle.CodeBase || t >= oracle.CodeBase+2*oracle.PageSize {
 			d = uint64(int64(int8(d ^ 0x80)))
 		}
 		if d+uint64(in.Length) < uint64(in.Length) && !s.Chance(4) { // into itself
@@ -358,7 +404,42 @@ func (s *steering) enter() {
 		s.c.Code[in.ImmOff+2] = byte(v>>8&0x1f>>(v>>16&7) | v>>24&0xe0&(v>>32))
 	}
 	if !s.Chance(16) {
-		s.c.State.GPR[x86.RBP] = stackMiddle + s.Uint64()%16*8
-		s.c.State.GPR[x86.RSP] = stackMiddle - 32 + s.Uint64()%16*8
+		s.c.State.GPR[x86.RBP] = s.stack(stackMiddle+s.Uint64()%16*8, 8)
+		s.c.State.GPR[x86.RSP] = s.stack(stackMiddle-32+s.Uint64()%16*8, 8)
+	}
+}
+
+// slot is the size of what a stack operation of the instruction moves.
+func (s *steering) slot() int {
+	if s.long {
+		return 8
+	}
+	return int(s.in.OpSize)
+}
+
+// far gives a far branch its target: in the code, or on the stack.
+func (s *steering) far() {
+	in := s.in
+	if in.HasModRM {
+		return // in memory: content sees to it
+	}
+	if in.Opcode == 0x9a || in.Opcode == 0xea {
+		if s.patch && in.ImmOff+in.OpSize+2 <= in.Length {
+			put(s.c.Code[in.ImmOff:], s.target(), int(in.OpSize))
+			put(s.c.Code[in.ImmOff+in.OpSize:], s.codeSelector(), 2)
+		}
+		return
+	}
+	top, size := s.stackTop(), int(in.OpSize)
+	s.poke(top, s.target(), size)
+	s.poke(top+uint64(size), s.codeSelector(), 2)
+	flags := uint64(s.flags())
+	if s.Chance(24) {
+		flags = s.Uint64()
+	}
+	s.poke(top+2*uint64(size), flags, size)
+	if s.long {
+		s.poke(top+3*uint64(size), s.c.State.GPR[x86.RSP]+64, size)
+		s.poke(top+4*uint64(size), selectorSS, 2)
 	}
 }

@@ -30,6 +30,9 @@ const (
 	traitAligned                       // #GP unless aligned to 16 bytes
 	traitCount                         // branches on RCX
 	traitFarPointer                    // a selector behind an offset in memory
+	traitFar                           // a far branch: a target with its selector
+	traitSelector                      // a selector that is looked up, not loaded
+	traitBound                         // two bounds in memory
 )
 
 // rowInfo is what the generator derives of a row once.
@@ -101,8 +104,14 @@ func mnemonicTraits(row *isa.Row) trait {
 		t |= traitDivide
 	case "IDIV":
 		t |= traitDivide | traitSigned
-	case "LSS", "LFS", "LGS":
+	case "LSS", "LFS", "LGS", "LES", "LDS":
 		t |= traitFarPointer
+	case "LAR", "LSL", "VERR", "VERW", "ARPL":
+		t |= traitSelector
+	case "BOUND":
+		t |= traitBound
+	case "IRET", "IRETD", "IRETQ":
+		t |= traitFar
 	case "LEAVE":
 		t |= traitLeave
 	case "ENTER":
@@ -137,6 +146,9 @@ func mnemonicTraits(row *isa.Row) trait {
 		} else if strings.HasPrefix(name, "RET") {
 			t |= traitReturn
 		}
+	}
+	if row.Attr&isa.AttrFar != 0 && (name == "CALL" || name == "JMP" || name == "RETF") {
+		t |= traitFar
 	}
 	for i := range row.NumOperands {
 		if op := &row.Operands[i]; op.Class == x86.ClassSegment && op.Access&isa.Write != 0 {
