@@ -219,8 +219,6 @@ func unsupported(c *oracle.Case) string {
 		return "mode"
 	case c.Layout == nil:
 		return "memory"
-	case len(c.LDT) > 0:
-		return "ldt"
 	case c.State.FPU != nil:
 		return "fpu"
 	}
