@@ -37,9 +37,8 @@ func (t *tracee) do(c *oracle.Case, r *oracle.Result) error {
 	t.memory.load(c, linear)
 	var buf [decode.MaxLength]byte
 	o := scan(c.Instruction(&buf), c.State.Mode)
-	s := stopped{how: stopStep}
-	restore, err := t.chooseStop(c, &o, &s)
-	if err != nil {
+	s := stopped{how: stopStep, breakAt: -1}
+	if err := t.chooseStop(c, &o, &s); err != nil {
 		copy(t.memory.data, t.memory.clean)
 		return err
 	}
@@ -53,7 +52,9 @@ func (t *tracee) do(c *oracle.Case, r *oracle.Result) error {
 	if err := t.leave(c, &o, &s); err != nil {
 		return err
 	}
-	restore()
+	if s.breakAt >= 0 {
+		t.memory.data[s.breakAt] = s.covered
+	}
 	t.state(r)
 	interpret(&s, &o, c, r)
 	if c.State.FPU != nil {
@@ -69,12 +70,14 @@ func (t *tracee) do(c *oracle.Case, r *oracle.Result) error {
 }
 
 // chooseStop decides how the case is stopped. It may put an INT3 behind the
-// instruction, which the function that it returns takes away again.
-func (t *tracee) chooseStop(c *oracle.Case, o *opcode, s *stopped) (restore func(), err error) {
-	restore = func() {}
+// instruction.
+func (t *tracee) chooseStop(c *oracle.Case, o *opcode, s *stopped) error {
 	length := o.hidesTrap(c.State.Mode)
+	if t.neverStep {
+		s.how = stopContinue
+	}
 	if length == 0 || c.State.RFLAGS&uint64(x86.TF) != 0 {
-		return restore, nil
+		return nil
 	}
 	linear := c.CodeAddress() + uint64(length)
 	at := t.memory.offset(linear)
@@ -82,16 +85,15 @@ func (t *tracee) chooseStop(c *oracle.Case, o *opcode, s *stopped) (restore func
 	switch {
 	case p == nil || p.Prot&oracle.ProtExec == 0 || t.memory.data[at] == 0xcc:
 	case o.isString():
-		return restore, nil // each iteration is stepped: what lies behind may be what it reads
+		return nil // each iteration is stepped: what lies behind may be what it reads
 	case o.readsMemory() || p.Prot&oracle.ProtWrite != 0:
-		return restore, unsettable("code: no room for a breakpoint behind an instruction that may see it")
+		return unsettable("code: no room for a breakpoint behind an instruction that may see it")
 	default:
-		old := t.memory.data[at]
+		s.breakAt, s.covered = at, t.memory.data[at]
 		t.memory.data[at] = 0xcc
-		restore = func() { t.memory.data[at] = old }
 	}
 	s.how, s.next = stopContinue, c.State.RIP+uint64(length)
-	return restore, nil
+	return nil
 }
 
 // enter gives the child the registers of the case.

@@ -24,6 +24,8 @@ const maxTries = 3
 // a thread of its own, the tracer of its children, until Close.
 type Executor struct {
 	unfiltered bool // tests only: let system calls through
+	neverStep  bool // tests only: see tracee
+	listed     bool // tests only: unmap what /proc lists, as where the vDSO is sealed
 	children   []*tracee
 	respawns   int
 	pid        atomic.Int64
@@ -125,13 +127,14 @@ func (e *Executor) child(l *oracle.Layout, table *ldt) (*tracee, error) {
 			return t, nil
 		}
 	}
-	t, err := newTracee(l, table, !e.unfiltered)
+	t, err := newTracee(l, table, e.unfiltered, e.listed)
 	for try := 1; errors.Is(err, errDead) && try < maxTries; try++ {
-		t, err = newTracee(l, table, !e.unfiltered)
+		t, err = newTracee(l, table, e.unfiltered, e.listed)
 	}
 	if err != nil {
 		return nil, err
 	}
+	t.neverStep = e.neverStep
 	e.pid.Store(int64(t.pid))
 	if len(e.children) == maxChildren {
 		e.children[maxChildren-1].close()
@@ -188,7 +191,7 @@ func (e *Executor) one(c *oracle.Case, r *oracle.Result, cpu int) error {
 	for range maxTries {
 		t, err := e.child(c.Layout, &table)
 		if err != nil {
-			if c.Layout == oracle.DefaultLayout {
+			if c.Layout == oracle.DefaultLayout && table == (ldt{}) {
 				return err
 			}
 			reject(c, r, err.Error())

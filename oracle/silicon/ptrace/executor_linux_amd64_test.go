@@ -83,7 +83,11 @@ func TestKnown(t *testing.T) {
 // TestOnlyOwnMemory: the child has mapped the pages of the layout and nothing
 // else, has no descriptor, and is filtered.
 func TestOnlyOwnMemory(t *testing.T) {
-	e := newExecutor(t)
+	t.Run("unmap=all", func(t *testing.T) { onlyOwnMemory(t, newExecutor(t)) })
+	t.Run("unmap=listed", func(t *testing.T) { onlyOwnMemory(t, newExecutor(t, func(e *Executor) { e.listed = true })) })
+}
+
+func onlyOwnMemory(t *testing.T, e *Executor) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", e.Pid()))
 	require.NoError(t, err)
 	found := 0

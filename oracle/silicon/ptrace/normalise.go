@@ -46,6 +46,10 @@ type stopped struct {
 	// stopContinue).
 	how  stop
 	next uint64
+	// breakAt is where an INT3 covers a byte of the case, an offset in the
+	// pages, or -1.
+	breakAt int
+	covered byte
 	// pendingFPU is FSW.ES: an x87 exception waits.
 	pendingFPU bool
 }

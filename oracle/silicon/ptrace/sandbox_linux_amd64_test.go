@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/internal/seccomp"
 	"github.com/seed-4e121ece/ringfence/oracle"
 	"github.com/seed-4e121ece/ringfence/oracle/silicon"
@@ -225,6 +226,23 @@ func TestRefusals(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestNoLDT: a kernel without modify_ldt has no 16-bit code, which shows at the
+// case; the rest works.
+func TestNoLDT(t *testing.T) {
+	inside(t, sandbox{apply: func() error { return deny(unix.SYS_MODIFY_LDT, syscall.ENOSYS) }}, func(t *testing.T) {
+		e, err := New()
+		require.NoError(t, err)
+		defer e.Close()
+		cases := []oracle.Case{newCase(x86.Long64, []byte{0x90}), newCase(x86.Compat16, []byte{0x90}), newCase(x86.Compat32, []byte{0x90})}
+		results := run(t, e, cases)
+		assert.Equal(t, oracle.Ended, results[0].Ending)
+		assert.Equal(t, oracle.Unsupported, results[1].Ending)
+		assert.Contains(t, results[1].Note, "modify_ldt")
+		assert.Equal(t, oracle.Ended, results[2].Ending)
+		assert.Zero(t, e.Respawns())
+	})
 }
 
 // deny makes one system call fail for the calling thread and what it executes.

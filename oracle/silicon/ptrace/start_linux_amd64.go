@@ -31,7 +31,7 @@ const (
 // newTracee starts a child for a layout and a local descriptor table and sets it
 // up. The calling thread
 // becomes its tracer and must be locked to its goroutine.
-func newTracee(l *oracle.Layout, table *ldt, filter bool) (_ *tracee, err error) {
+func newTracee(l *oracle.Layout, table *ldt, unfiltered, listed bool) (_ *tracee, err error) {
 	if err := l.Validate(); err != nil {
 		return nil, fmt.Errorf("ptrace: layout: %w", err)
 	}
@@ -52,8 +52,8 @@ func newTracee(l *oracle.Layout, table *ldt, filter bool) (_ *tracee, err error)
 	if err = t.start(base); err != nil {
 		return nil, err
 	}
-	s := setup{t: t, gate: base}
-	if err = s.run(base, filter); err != nil {
+	s := setup{t: t, gate: base, unfiltered: unfiltered, listed: listed}
+	if err = s.run(); err != nil {
 		return nil, err
 	}
 	copy(t.memory.data, t.memory.clean)
@@ -123,6 +123,8 @@ type setup struct {
 	gate uint64 // where the gate is
 	page []byte // the page of the gate, once it is one of the layout's
 	used int    // bytes of data in it
+	// For tests, see Executor.
+	unfiltered, listed bool
 }
 
 // call makes one system call and returns what it returned.
@@ -171,7 +173,7 @@ func words(v ...uint64) []byte {
 
 // run maps the pages, moves the gate into the code page and unmaps all else,
 // then closes, limits and filters. The filter is the last call.
-func (s *setup) run(base uint64, filter bool) error {
+func (s *setup) run() error {
 	if err := s.mapPages(); err != nil {
 		return err
 	}
@@ -179,7 +181,11 @@ func (s *setup) run(base uint64, filter bool) error {
 	at := s.t.memory.at[s.t.layout.Code]
 	s.page, s.gate = s.t.memory.data[at:at+oracle.PageSize], code.Address
 	copy(s.page, callGate)
-	if err := s.unmapRest(); err != nil {
+	unmap := s.unmapRest
+	if s.listed {
+		unmap = s.unmapListed
+	}
+	if err := unmap(); err != nil {
 		return err
 	}
 	// Older kernels and some containers do not know the call; then the
@@ -219,7 +225,7 @@ func (s *setup) run(base uint64, filter bool) error {
 	if _, err := s.call("setitimer(PROF)", unix.SYS_SETITIMER, 2, tick, 0); err != nil {
 		return err
 	}
-	if !filter {
+	if s.unfiltered {
 		return nil
 	}
 	return s.filter()

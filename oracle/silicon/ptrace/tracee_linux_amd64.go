@@ -24,6 +24,8 @@ type tracee struct {
 	xstate xstate
 	regs   syscall.PtraceRegs
 	info   siginfo
+	// neverStep is for tests: what does not end by itself is not ended.
+	neverStep bool
 }
 
 // errDead is returned when the child is gone: killed from outside, or by the
