@@ -212,7 +212,7 @@ func (k *Comparer) compareState(c *Case, subject, reference *Result, unknown Fie
 		}
 	}
 	if s.GPR != r.GPR {
-		if d.GPR = k.compareGPR(s, r); d.GPR != 0 {
+		if d.GPR = k.compareGPR(s, r, unknown); d.GPR != 0 {
 			f |= k.known(FieldGPR, unknown)
 		}
 	}
@@ -278,12 +278,15 @@ func (k *Comparer) maskFlags(differ x86.Flags, reference *Result) x86.Flags {
 	return differ
 }
 
-func (k *Comparer) compareGPR(s, r *x86.State) uint16 {
+func (k *Comparer) compareGPR(s, r *x86.State, unknown Field) uint16 {
 	var set uint16
 	for i := range s.GPR {
 		if x := s.GPR[i] ^ r.GPR[i]; x != 0 {
 			if k.undef.result != RuleNone && !k.undef.inMemory && int(k.undef.register) == i && x&^k.undef.mask == 0 {
 				k.Counts[k.undef.result].Masked++
+				continue
+			}
+			if i == x86.RSP && x&0xffff == 0 && k.known(FieldStackHigh, unknown) == 0 {
 				continue
 			}
 			set |= 1 << i

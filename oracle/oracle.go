@@ -112,12 +112,16 @@ const (
 	FieldAccesses
 	FieldPromise
 	FieldFPU
+	// FieldStackHigh is RSP above its low 16 bits. It is known with
+	// FieldGPR, and never a difference of its own: an engine that cannot see
+	// it says so.
+	FieldStackHigh
 	NumFields = iota
 )
 
 var fieldNames = [NumFields]string{
 	"ending", "outcome", "event", "error_code", "address", "rip", "rflags", "registers", "selectors", "bases", "memory",
-	"stray", "retire", "accesses", "promise", "fpu",
+	"stray", "retire", "accesses", "promise", "fpu", "stack_high",
 }
 
 // Names returns the names of the fields in the set.
