@@ -455,9 +455,6 @@ func TestAddressAndTarget(t *testing.T) {
 func TestUncovered(t *testing.T) {
 	p := allFeatures(isa.Intel)
 	tests := []struct{ code, group string }{
-		{"62f57c485800", "AVX512_FP16"},
-		{"62f37c080844", "AVX512_FP16"},
-		{"62f27e085244", "AVX512_BF16"},
 		{"62f47c485800", "APX"},
 		{"62f178485800", "APX"},
 		{"62f17cc05800", ""},
@@ -467,12 +464,9 @@ func TestUncovered(t *testing.T) {
 		{"0f0f00b4", "3DNow!"},
 		{"0f0e", "3DNow!"},
 		{"0f04", ""},
-		{"660f01cc", "TDX"},
-		{"0f01cc", ""},
 		{"c4e27849c0", "AMX"},
 		{"c4e6780000", "VEX map 4 and more"},
 		{"c4e2fbe0c0", ""},
-		{"f30f38dc00", "Key Locker"},
 		{"66c4e27849c0", ""},
 	}
 	for _, tt := range tests {

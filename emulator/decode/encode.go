@@ -107,8 +107,21 @@ func (e *encoder) choose() bool {
 		e.rm = 1 // 90 is NOP
 	}
 	e.existingRegister()
+	if e.row.Attr&isa.AttrDistinct != 0 {
+		e.makeDistinct()
+	}
 	e.extensions(p)
 	return e.sizes(p)
+}
+
+// makeDistinct makes the low three bits of the register numbers differ.
+func (e *encoder) makeDistinct() {
+	for e.rm&7 == e.reg&7 {
+		e.rm = e.rm&8 | (e.rm+1)&7
+	}
+	for v := e.f.VVVV & 7; v == e.reg&7 || v == e.rm&7; v = e.f.VVVV & 7 {
+		e.f.VVVV = e.f.VVVV&8 | (v+1)&7
+	}
 }
 
 // existingRegister replaces a segment or control register that there is not.

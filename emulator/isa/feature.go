@@ -12,9 +12,12 @@ type Feature uint16
 // featureInfo is a line of features.txt.
 type featureInfo struct {
 	name string
-	// leaf and subleaf of CPUID; register is 0 EAX to 3 EDX.
-	leaf, subleaf uint32
-	register, bit uint8
+	// leaf and subleaf of CPUID; register is 0 EAX to 3 EDX. The feature is
+	// there when the field of width bits from bit on is at least least; with
+	// width 0 CPUID does not announce it.
+	leaf, subleaf        uint32
+	register, bit, width uint8
+	least                uint32
 }
 
 var features []featureInfo
@@ -101,10 +104,10 @@ func FeaturesFromCPUID(cpuid func(leaf, subleaf uint32) [4]uint32) FeatureSet {
 	basic, extended := cpuid(0, 0)[0], cpuid(0x80000000, 0)[0]
 	for i := 1; i < len(features); i++ {
 		f := &features[i]
-		if f.leaf < 0x80000000 && f.leaf > basic || f.leaf >= 0x80000000 && f.leaf > extended {
+		if f.width == 0 || f.leaf < 0x80000000 && f.leaf > basic || f.leaf >= 0x80000000 && f.leaf > extended {
 			continue
 		}
-		if cpuid(f.leaf, f.subleaf)[f.register]>>f.bit&1 != 0 {
+		if cpuid(f.leaf, f.subleaf)[f.register]>>f.bit&(1<<f.width-1) >= f.least {
 			s = s.With(Feature(i))
 		}
 	}

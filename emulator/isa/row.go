@@ -194,6 +194,9 @@ const (
 	AttrVSIB
 	// AttrCPL0Undefined: #UD above CPL 0 (CLAC, STAC).
 	AttrCPL0Undefined
+	// AttrDistinct: #UD where the destination is one of the sources, or, of
+	// tiles, where any two are the same.
+	AttrDistinct
 )
 
 // Partial says which effects may stand after a fault (rule 5).

@@ -49,6 +49,8 @@ const (
 	FeatureAVX512IFMA
 	FeatureCLFLUSHOPT
 	FeatureCLWB
+	FeatureAVX512PF
+	FeatureAVX512ER
 	FeatureAVX512CD
 	FeatureSHA
 	FeatureAVX512BW
@@ -71,28 +73,56 @@ const (
 	FeatureMOVDIRI
 	FeatureMOVDIR64B
 	FeatureENQCMD
+	FeatureAVX5124VNNIW
+	FeatureAVX5124FMAPS
 	FeatureUINTR
+	FeatureAVX512VP2INTERSECT
 	FeatureSERIALIZE
 	FeatureTSXLDTRK
 	FeaturePCONFIG
 	FeatureCETIBT
+	FeatureAMXBF16
+	FeatureAVX512FP16
 	FeatureAMXTILE
+	FeatureAMXINT8
+	FeatureSHA512
+	FeatureSM3
+	FeatureSM4
+	FeatureRAOINT
 	FeatureAVXVNNI
+	FeatureAVX512BF16
 	FeatureCMPCCXADD
 	FeatureFRED
 	FeatureLKGS
 	FeatureWRMSRNS
+	FeatureAMXFP16
 	FeatureHRESET
 	FeatureAVXIFMA
 	FeatureMSRLIST
+	FeatureMOVRS
+	FeaturePBNDKB
+	FeatureMSRIMM
 	FeatureAVXVNNIINT8
 	FeatureAVXNECONVERT
+	FeatureAMXCOMPLEX
 	FeatureAVXVNNIINT16
 	FeaturePREFETCHI
+	FeatureUSERMSR
+	FeatureAVX10
+	FeatureAPXF
 	FeatureXSAVEOPT
 	FeatureXSAVEC
 	FeatureXSAVES
 	FeaturePTWRITE
+	FeatureKLAES
+	FeatureKLWIDE
+	FeatureAMXFP8
+	FeatureAMXAVX512
+	FeatureAMXMOVRS
+	FeatureAVX102
+	FeatureAVX10V2AUX
+	FeatureTDX
+	FeatureSEAM
 	FeatureLAHF
 	FeatureSVM
 	FeatureALTMOVCR8
@@ -115,6 +145,10 @@ const (
 	FeatureMCOMMIT
 	FeatureWBNOINVD
 	FeatureSNP
+	FeaturePADLOCKRNG
+	FeaturePADLOCKACE
+	FeaturePADLOCKPHE
+	FeaturePADLOCKPMM
 	// NumFeatures is the number of features, FeatureNone included.
 	NumFeatures
 )
@@ -122,114 +156,148 @@ const (
 func init() { features = featureTable[:] }
 
 var featureTable = [NumFeatures]featureInfo{
-	FeatureFPU:             {"FPU", 0x1, 0, 3, 0},
-	FeatureTSC:             {"TSC", 0x1, 0, 3, 4},
-	FeatureMSR:             {"MSR", 0x1, 0, 3, 5},
-	FeatureCX8:             {"CX8", 0x1, 0, 3, 8},
-	FeatureSEP:             {"SEP", 0x1, 0, 3, 11},
-	FeatureCMOV:            {"CMOV", 0x1, 0, 3, 15},
-	FeatureCLFSH:           {"CLFSH", 0x1, 0, 3, 19},
-	FeatureMMX:             {"MMX", 0x1, 0, 3, 23},
-	FeatureFXSR:            {"FXSR", 0x1, 0, 3, 24},
-	FeatureSSE:             {"SSE", 0x1, 0, 3, 25},
-	FeatureSSE2:            {"SSE2", 0x1, 0, 3, 26},
-	FeatureSSE3:            {"SSE3", 0x1, 0, 2, 0},
-	FeaturePCLMULQDQ:       {"PCLMULQDQ", 0x1, 0, 2, 1},
-	FeatureMONITOR:         {"MONITOR", 0x1, 0, 2, 3},
-	FeatureVMX:             {"VMX", 0x1, 0, 2, 5},
-	FeatureSMX:             {"SMX", 0x1, 0, 2, 6},
-	FeatureSSSE3:           {"SSSE3", 0x1, 0, 2, 9},
-	FeatureFMA:             {"FMA", 0x1, 0, 2, 12},
-	FeatureCMPXCHG16B:      {"CMPXCHG16B", 0x1, 0, 2, 13},
-	FeatureSSE41:           {"SSE4_1", 0x1, 0, 2, 19},
-	FeatureSSE42:           {"SSE4_2", 0x1, 0, 2, 20},
-	FeatureMOVBE:           {"MOVBE", 0x1, 0, 2, 22},
-	FeaturePOPCNT:          {"POPCNT", 0x1, 0, 2, 23},
-	FeatureAES:             {"AES", 0x1, 0, 2, 25},
-	FeatureXSAVE:           {"XSAVE", 0x1, 0, 2, 26},
-	FeatureAVX:             {"AVX", 0x1, 0, 2, 28},
-	FeatureF16C:            {"F16C", 0x1, 0, 2, 29},
-	FeatureRDRAND:          {"RDRAND", 0x1, 0, 2, 30},
-	FeatureFSGSBASE:        {"FSGSBASE", 0x7, 0, 1, 0},
-	FeatureSGX:             {"SGX", 0x7, 0, 1, 2},
-	FeatureBMI1:            {"BMI1", 0x7, 0, 1, 3},
-	FeatureAVX2:            {"AVX2", 0x7, 0, 1, 5},
-	FeatureBMI2:            {"BMI2", 0x7, 0, 1, 8},
-	FeatureINVPCID:         {"INVPCID", 0x7, 0, 1, 10},
-	FeatureRTM:             {"RTM", 0x7, 0, 1, 11},
-	FeatureMPX:             {"MPX", 0x7, 0, 1, 14},
-	FeatureAVX512F:         {"AVX512F", 0x7, 0, 1, 16},
-	FeatureAVX512DQ:        {"AVX512DQ", 0x7, 0, 1, 17},
-	FeatureRDSEED:          {"RDSEED", 0x7, 0, 1, 18},
-	FeatureADX:             {"ADX", 0x7, 0, 1, 19},
-	FeatureSMAP:            {"SMAP", 0x7, 0, 1, 20},
-	FeatureAVX512IFMA:      {"AVX512_IFMA", 0x7, 0, 1, 21},
-	FeatureCLFLUSHOPT:      {"CLFLUSHOPT", 0x7, 0, 1, 23},
-	FeatureCLWB:            {"CLWB", 0x7, 0, 1, 24},
-	FeatureAVX512CD:        {"AVX512CD", 0x7, 0, 1, 28},
-	FeatureSHA:             {"SHA", 0x7, 0, 1, 29},
-	FeatureAVX512BW:        {"AVX512BW", 0x7, 0, 1, 30},
-	FeatureAVX512VL:        {"AVX512VL", 0x7, 0, 1, 31},
-	FeaturePREFETCHWT1:     {"PREFETCHWT1", 0x7, 0, 2, 0},
-	FeatureAVX512VBMI:      {"AVX512_VBMI", 0x7, 0, 2, 1},
-	FeaturePKU:             {"PKU", 0x7, 0, 2, 3},
-	FeatureWAITPKG:         {"WAITPKG", 0x7, 0, 2, 5},
-	FeatureAVX512VBMI2:     {"AVX512_VBMI2", 0x7, 0, 2, 6},
-	FeatureCETSS:           {"CET_SS", 0x7, 0, 2, 7},
-	FeatureGFNI:            {"GFNI", 0x7, 0, 2, 8},
-	FeatureVAES:            {"VAES", 0x7, 0, 2, 9},
-	FeatureVPCLMULQDQ:      {"VPCLMULQDQ", 0x7, 0, 2, 10},
-	FeatureAVX512VNNI:      {"AVX512_VNNI", 0x7, 0, 2, 11},
-	FeatureAVX512BITALG:    {"AVX512_BITALG", 0x7, 0, 2, 12},
-	FeatureAVX512VPOPCNTDQ: {"AVX512_VPOPCNTDQ", 0x7, 0, 2, 14},
-	FeatureRDPID:           {"RDPID", 0x7, 0, 2, 22},
-	FeatureKL:              {"KL", 0x7, 0, 2, 23},
-	FeatureCLDEMOTE:        {"CLDEMOTE", 0x7, 0, 2, 25},
-	FeatureMOVDIRI:         {"MOVDIRI", 0x7, 0, 2, 27},
-	FeatureMOVDIR64B:       {"MOVDIR64B", 0x7, 0, 2, 28},
-	FeatureENQCMD:          {"ENQCMD", 0x7, 0, 2, 29},
-	FeatureUINTR:           {"UINTR", 0x7, 0, 3, 5},
-	FeatureSERIALIZE:       {"SERIALIZE", 0x7, 0, 3, 14},
-	FeatureTSXLDTRK:        {"TSXLDTRK", 0x7, 0, 3, 16},
-	FeaturePCONFIG:         {"PCONFIG", 0x7, 0, 3, 18},
-	FeatureCETIBT:          {"CET_IBT", 0x7, 0, 3, 20},
-	FeatureAMXTILE:         {"AMX_TILE", 0x7, 0, 3, 24},
-	FeatureAVXVNNI:         {"AVX_VNNI", 0x7, 1, 0, 4},
-	FeatureCMPCCXADD:       {"CMPCCXADD", 0x7, 1, 0, 7},
-	FeatureFRED:            {"FRED", 0x7, 1, 0, 17},
-	FeatureLKGS:            {"LKGS", 0x7, 1, 0, 18},
-	FeatureWRMSRNS:         {"WRMSRNS", 0x7, 1, 0, 19},
-	FeatureHRESET:          {"HRESET", 0x7, 1, 0, 22},
-	FeatureAVXIFMA:         {"AVX_IFMA", 0x7, 1, 0, 23},
-	FeatureMSRLIST:         {"MSRLIST", 0x7, 1, 0, 27},
-	FeatureAVXVNNIINT8:     {"AVX_VNNI_INT8", 0x7, 1, 3, 4},
-	FeatureAVXNECONVERT:    {"AVX_NE_CONVERT", 0x7, 1, 3, 5},
-	FeatureAVXVNNIINT16:    {"AVX_VNNI_INT16", 0x7, 1, 3, 10},
-	FeaturePREFETCHI:       {"PREFETCHI", 0x7, 1, 3, 14},
-	FeatureXSAVEOPT:        {"XSAVEOPT", 0xd, 1, 0, 0},
-	FeatureXSAVEC:          {"XSAVEC", 0xd, 1, 0, 1},
-	FeatureXSAVES:          {"XSAVES", 0xd, 1, 0, 3},
-	FeaturePTWRITE:         {"PTWRITE", 0x14, 0, 1, 4},
-	FeatureLAHF:            {"LAHF", 0x80000001, 0, 2, 0},
-	FeatureSVM:             {"SVM", 0x80000001, 0, 2, 2},
-	FeatureALTMOVCR8:       {"ALTMOVCR8", 0x80000001, 0, 2, 4},
-	FeatureLZCNT:           {"LZCNT", 0x80000001, 0, 2, 5},
-	FeatureSSE4A:           {"SSE4A", 0x80000001, 0, 2, 6},
-	FeaturePREFETCHW:       {"PREFETCHW", 0x80000001, 0, 2, 8},
-	FeatureXOP:             {"XOP", 0x80000001, 0, 2, 11},
-	FeatureSKINIT:          {"SKINIT", 0x80000001, 0, 2, 12},
-	FeatureLWP:             {"LWP", 0x80000001, 0, 2, 15},
-	FeatureFMA4:            {"FMA4", 0x80000001, 0, 2, 16},
-	FeatureTBM:             {"TBM", 0x80000001, 0, 2, 21},
-	FeatureMONITORX:        {"MONITORX", 0x80000001, 0, 2, 29},
-	FeatureSYSCALL:         {"SYSCALL", 0x80000001, 0, 3, 11},
-	FeatureRDTSCP:          {"RDTSCP", 0x80000001, 0, 3, 27},
-	Feature3DNOWEXT:        {"3DNOWEXT", 0x80000001, 0, 3, 30},
-	Feature3DNOW:           {"3DNOW", 0x80000001, 0, 3, 31},
-	FeatureCLZERO:          {"CLZERO", 0x80000008, 0, 1, 0},
-	FeatureINVLPGB:         {"INVLPGB", 0x80000008, 0, 1, 3},
-	FeatureRDPRU:           {"RDPRU", 0x80000008, 0, 1, 4},
-	FeatureMCOMMIT:         {"MCOMMIT", 0x80000008, 0, 1, 8},
-	FeatureWBNOINVD:        {"WBNOINVD", 0x80000008, 0, 1, 9},
-	FeatureSNP:             {"SNP", 0x8000001f, 0, 0, 4},
+	FeatureFPU:                {"FPU", 0x1, 0, 3, 0, 1, 1},
+	FeatureTSC:                {"TSC", 0x1, 0, 3, 4, 1, 1},
+	FeatureMSR:                {"MSR", 0x1, 0, 3, 5, 1, 1},
+	FeatureCX8:                {"CX8", 0x1, 0, 3, 8, 1, 1},
+	FeatureSEP:                {"SEP", 0x1, 0, 3, 11, 1, 1},
+	FeatureCMOV:               {"CMOV", 0x1, 0, 3, 15, 1, 1},
+	FeatureCLFSH:              {"CLFSH", 0x1, 0, 3, 19, 1, 1},
+	FeatureMMX:                {"MMX", 0x1, 0, 3, 23, 1, 1},
+	FeatureFXSR:               {"FXSR", 0x1, 0, 3, 24, 1, 1},
+	FeatureSSE:                {"SSE", 0x1, 0, 3, 25, 1, 1},
+	FeatureSSE2:               {"SSE2", 0x1, 0, 3, 26, 1, 1},
+	FeatureSSE3:               {"SSE3", 0x1, 0, 2, 0, 1, 1},
+	FeaturePCLMULQDQ:          {"PCLMULQDQ", 0x1, 0, 2, 1, 1, 1},
+	FeatureMONITOR:            {"MONITOR", 0x1, 0, 2, 3, 1, 1},
+	FeatureVMX:                {"VMX", 0x1, 0, 2, 5, 1, 1},
+	FeatureSMX:                {"SMX", 0x1, 0, 2, 6, 1, 1},
+	FeatureSSSE3:              {"SSSE3", 0x1, 0, 2, 9, 1, 1},
+	FeatureFMA:                {"FMA", 0x1, 0, 2, 12, 1, 1},
+	FeatureCMPXCHG16B:         {"CMPXCHG16B", 0x1, 0, 2, 13, 1, 1},
+	FeatureSSE41:              {"SSE4_1", 0x1, 0, 2, 19, 1, 1},
+	FeatureSSE42:              {"SSE4_2", 0x1, 0, 2, 20, 1, 1},
+	FeatureMOVBE:              {"MOVBE", 0x1, 0, 2, 22, 1, 1},
+	FeaturePOPCNT:             {"POPCNT", 0x1, 0, 2, 23, 1, 1},
+	FeatureAES:                {"AES", 0x1, 0, 2, 25, 1, 1},
+	FeatureXSAVE:              {"XSAVE", 0x1, 0, 2, 26, 1, 1},
+	FeatureAVX:                {"AVX", 0x1, 0, 2, 28, 1, 1},
+	FeatureF16C:               {"F16C", 0x1, 0, 2, 29, 1, 1},
+	FeatureRDRAND:             {"RDRAND", 0x1, 0, 2, 30, 1, 1},
+	FeatureFSGSBASE:           {"FSGSBASE", 0x7, 0, 1, 0, 1, 1},
+	FeatureSGX:                {"SGX", 0x7, 0, 1, 2, 1, 1},
+	FeatureBMI1:               {"BMI1", 0x7, 0, 1, 3, 1, 1},
+	FeatureAVX2:               {"AVX2", 0x7, 0, 1, 5, 1, 1},
+	FeatureBMI2:               {"BMI2", 0x7, 0, 1, 8, 1, 1},
+	FeatureINVPCID:            {"INVPCID", 0x7, 0, 1, 10, 1, 1},
+	FeatureRTM:                {"RTM", 0x7, 0, 1, 11, 1, 1},
+	FeatureMPX:                {"MPX", 0x7, 0, 1, 14, 1, 1},
+	FeatureAVX512F:            {"AVX512F", 0x7, 0, 1, 16, 1, 1},
+	FeatureAVX512DQ:           {"AVX512DQ", 0x7, 0, 1, 17, 1, 1},
+	FeatureRDSEED:             {"RDSEED", 0x7, 0, 1, 18, 1, 1},
+	FeatureADX:                {"ADX", 0x7, 0, 1, 19, 1, 1},
+	FeatureSMAP:               {"SMAP", 0x7, 0, 1, 20, 1, 1},
+	FeatureAVX512IFMA:         {"AVX512_IFMA", 0x7, 0, 1, 21, 1, 1},
+	FeatureCLFLUSHOPT:         {"CLFLUSHOPT", 0x7, 0, 1, 23, 1, 1},
+	FeatureCLWB:               {"CLWB", 0x7, 0, 1, 24, 1, 1},
+	FeatureAVX512PF:           {"AVX512PF", 0x7, 0, 1, 26, 1, 1},
+	FeatureAVX512ER:           {"AVX512ER", 0x7, 0, 1, 27, 1, 1},
+	FeatureAVX512CD:           {"AVX512CD", 0x7, 0, 1, 28, 1, 1},
+	FeatureSHA:                {"SHA", 0x7, 0, 1, 29, 1, 1},
+	FeatureAVX512BW:           {"AVX512BW", 0x7, 0, 1, 30, 1, 1},
+	FeatureAVX512VL:           {"AVX512VL", 0x7, 0, 1, 31, 1, 1},
+	FeaturePREFETCHWT1:        {"PREFETCHWT1", 0x7, 0, 2, 0, 1, 1},
+	FeatureAVX512VBMI:         {"AVX512_VBMI", 0x7, 0, 2, 1, 1, 1},
+	FeaturePKU:                {"PKU", 0x7, 0, 2, 3, 1, 1},
+	FeatureWAITPKG:            {"WAITPKG", 0x7, 0, 2, 5, 1, 1},
+	FeatureAVX512VBMI2:        {"AVX512_VBMI2", 0x7, 0, 2, 6, 1, 1},
+	FeatureCETSS:              {"CET_SS", 0x7, 0, 2, 7, 1, 1},
+	FeatureGFNI:               {"GFNI", 0x7, 0, 2, 8, 1, 1},
+	FeatureVAES:               {"VAES", 0x7, 0, 2, 9, 1, 1},
+	FeatureVPCLMULQDQ:         {"VPCLMULQDQ", 0x7, 0, 2, 10, 1, 1},
+	FeatureAVX512VNNI:         {"AVX512_VNNI", 0x7, 0, 2, 11, 1, 1},
+	FeatureAVX512BITALG:       {"AVX512_BITALG", 0x7, 0, 2, 12, 1, 1},
+	FeatureAVX512VPOPCNTDQ:    {"AVX512_VPOPCNTDQ", 0x7, 0, 2, 14, 1, 1},
+	FeatureRDPID:              {"RDPID", 0x7, 0, 2, 22, 1, 1},
+	FeatureKL:                 {"KL", 0x7, 0, 2, 23, 1, 1},
+	FeatureCLDEMOTE:           {"CLDEMOTE", 0x7, 0, 2, 25, 1, 1},
+	FeatureMOVDIRI:            {"MOVDIRI", 0x7, 0, 2, 27, 1, 1},
+	FeatureMOVDIR64B:          {"MOVDIR64B", 0x7, 0, 2, 28, 1, 1},
+	FeatureENQCMD:             {"ENQCMD", 0x7, 0, 2, 29, 1, 1},
+	FeatureAVX5124VNNIW:       {"AVX512_4VNNIW", 0x7, 0, 3, 2, 1, 1},
+	FeatureAVX5124FMAPS:       {"AVX512_4FMAPS", 0x7, 0, 3, 3, 1, 1},
+	FeatureUINTR:              {"UINTR", 0x7, 0, 3, 5, 1, 1},
+	FeatureAVX512VP2INTERSECT: {"AVX512_VP2INTERSECT", 0x7, 0, 3, 8, 1, 1},
+	FeatureSERIALIZE:          {"SERIALIZE", 0x7, 0, 3, 14, 1, 1},
+	FeatureTSXLDTRK:           {"TSXLDTRK", 0x7, 0, 3, 16, 1, 1},
+	FeaturePCONFIG:            {"PCONFIG", 0x7, 0, 3, 18, 1, 1},
+	FeatureCETIBT:             {"CET_IBT", 0x7, 0, 3, 20, 1, 1},
+	FeatureAMXBF16:            {"AMX_BF16", 0x7, 0, 3, 22, 1, 1},
+	FeatureAVX512FP16:         {"AVX512_FP16", 0x7, 0, 3, 23, 1, 1},
+	FeatureAMXTILE:            {"AMX_TILE", 0x7, 0, 3, 24, 1, 1},
+	FeatureAMXINT8:            {"AMX_INT8", 0x7, 0, 3, 25, 1, 1},
+	FeatureSHA512:             {"SHA512", 0x7, 1, 0, 0, 1, 1},
+	FeatureSM3:                {"SM3", 0x7, 1, 0, 1, 1, 1},
+	FeatureSM4:                {"SM4", 0x7, 1, 0, 2, 1, 1},
+	FeatureRAOINT:             {"RAO_INT", 0x7, 1, 0, 3, 1, 1},
+	FeatureAVXVNNI:            {"AVX_VNNI", 0x7, 1, 0, 4, 1, 1},
+	FeatureAVX512BF16:         {"AVX512_BF16", 0x7, 1, 0, 5, 1, 1},
+	FeatureCMPCCXADD:          {"CMPCCXADD", 0x7, 1, 0, 7, 1, 1},
+	FeatureFRED:               {"FRED", 0x7, 1, 0, 17, 1, 1},
+	FeatureLKGS:               {"LKGS", 0x7, 1, 0, 18, 1, 1},
+	FeatureWRMSRNS:            {"WRMSRNS", 0x7, 1, 0, 19, 1, 1},
+	FeatureAMXFP16:            {"AMX_FP16", 0x7, 1, 0, 21, 1, 1},
+	FeatureHRESET:             {"HRESET", 0x7, 1, 0, 22, 1, 1},
+	FeatureAVXIFMA:            {"AVX_IFMA", 0x7, 1, 0, 23, 1, 1},
+	FeatureMSRLIST:            {"MSRLIST", 0x7, 1, 0, 27, 1, 1},
+	FeatureMOVRS:              {"MOVRS", 0x7, 1, 0, 31, 1, 1},
+	FeaturePBNDKB:             {"PBNDKB", 0x7, 1, 1, 1, 1, 1},
+	FeatureMSRIMM:             {"MSR_IMM", 0x7, 1, 2, 5, 1, 1},
+	FeatureAVXVNNIINT8:        {"AVX_VNNI_INT8", 0x7, 1, 3, 4, 1, 1},
+	FeatureAVXNECONVERT:       {"AVX_NE_CONVERT", 0x7, 1, 3, 5, 1, 1},
+	FeatureAMXCOMPLEX:         {"AMX_COMPLEX", 0x7, 1, 3, 8, 1, 1},
+	FeatureAVXVNNIINT16:       {"AVX_VNNI_INT16", 0x7, 1, 3, 10, 1, 1},
+	FeaturePREFETCHI:          {"PREFETCHI", 0x7, 1, 3, 14, 1, 1},
+	FeatureUSERMSR:            {"USER_MSR", 0x7, 1, 3, 15, 1, 1},
+	FeatureAVX10:              {"AVX10", 0x7, 1, 3, 19, 1, 1},
+	FeatureAPXF:               {"APX_F", 0x7, 1, 3, 21, 1, 1},
+	FeatureXSAVEOPT:           {"XSAVEOPT", 0xd, 1, 0, 0, 1, 1},
+	FeatureXSAVEC:             {"XSAVEC", 0xd, 1, 0, 1, 1, 1},
+	FeatureXSAVES:             {"XSAVES", 0xd, 1, 0, 3, 1, 1},
+	FeaturePTWRITE:            {"PTWRITE", 0x14, 0, 1, 4, 1, 1},
+	FeatureKLAES:              {"KL_AES", 0x19, 0, 1, 0, 1, 1},
+	FeatureKLWIDE:             {"KL_WIDE", 0x19, 0, 1, 2, 1, 1},
+	FeatureAMXFP8:             {"AMX_FP8", 0x1e, 1, 0, 4, 1, 1},
+	FeatureAMXAVX512:          {"AMX_AVX512", 0x1e, 1, 0, 7, 1, 1},
+	FeatureAMXMOVRS:           {"AMX_MOVRS", 0x1e, 1, 0, 8, 1, 1},
+	FeatureAVX102:             {"AVX10_2", 0x24, 0, 1, 0, 8, 2},
+	FeatureAVX10V2AUX:         {"AVX10_V2_AUX", 0x24, 1, 2, 3, 1, 1},
+	FeatureTDX:                {"TDX", 0x0, 0, 0, 0, 0, 0},
+	FeatureSEAM:               {"SEAM", 0x0, 0, 0, 0, 0, 0},
+	FeatureLAHF:               {"LAHF", 0x80000001, 0, 2, 0, 1, 1},
+	FeatureSVM:                {"SVM", 0x80000001, 0, 2, 2, 1, 1},
+	FeatureALTMOVCR8:          {"ALTMOVCR8", 0x80000001, 0, 2, 4, 1, 1},
+	FeatureLZCNT:              {"LZCNT", 0x80000001, 0, 2, 5, 1, 1},
+	FeatureSSE4A:              {"SSE4A", 0x80000001, 0, 2, 6, 1, 1},
+	FeaturePREFETCHW:          {"PREFETCHW", 0x80000001, 0, 2, 8, 1, 1},
+	FeatureXOP:                {"XOP", 0x80000001, 0, 2, 11, 1, 1},
+	FeatureSKINIT:             {"SKINIT", 0x80000001, 0, 2, 12, 1, 1},
+	FeatureLWP:                {"LWP", 0x80000001, 0, 2, 15, 1, 1},
+	FeatureFMA4:               {"FMA4", 0x80000001, 0, 2, 16, 1, 1},
+	FeatureTBM:                {"TBM", 0x80000001, 0, 2, 21, 1, 1},
+	FeatureMONITORX:           {"MONITORX", 0x80000001, 0, 2, 29, 1, 1},
+	FeatureSYSCALL:            {"SYSCALL", 0x80000001, 0, 3, 11, 1, 1},
+	FeatureRDTSCP:             {"RDTSCP", 0x80000001, 0, 3, 27, 1, 1},
+	Feature3DNOWEXT:           {"3DNOWEXT", 0x80000001, 0, 3, 30, 1, 1},
+	Feature3DNOW:              {"3DNOW", 0x80000001, 0, 3, 31, 1, 1},
+	FeatureCLZERO:             {"CLZERO", 0x80000008, 0, 1, 0, 1, 1},
+	FeatureINVLPGB:            {"INVLPGB", 0x80000008, 0, 1, 3, 1, 1},
+	FeatureRDPRU:              {"RDPRU", 0x80000008, 0, 1, 4, 1, 1},
+	FeatureMCOMMIT:            {"MCOMMIT", 0x80000008, 0, 1, 8, 1, 1},
+	FeatureWBNOINVD:           {"WBNOINVD", 0x80000008, 0, 1, 9, 1, 1},
+	FeatureSNP:                {"SNP", 0x8000001f, 0, 0, 4, 1, 1},
+	FeaturePADLOCKRNG:         {"PADLOCK_RNG", 0xc0000001, 0, 3, 2, 1, 1},
+	FeaturePADLOCKACE:         {"PADLOCK_ACE", 0xc0000001, 0, 3, 6, 1, 1},
+	FeaturePADLOCKPHE:         {"PADLOCK_PHE", 0xc0000001, 0, 3, 10, 1, 1},
+	FeaturePADLOCKPMM:         {"PADLOCK_PMM", 0xc0000001, 0, 3, 12, 1, 1},
 }

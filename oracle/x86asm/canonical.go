@@ -177,6 +177,11 @@ func vectorOperand(d *oracle.Decoded) bool {
 // dropMask takes the writemask away, which x86asm gives as an operand and the
 // manual writes behind the destination, {k1}. aaa is EVEX.aaa; 0 is no mask.
 func dropMask(d *oracle.Decoded, aaa uint8) {
+	if d.NumOperands == 2 && isPrefetch(d.Mnemonic) {
+		d.NumOperands--
+		d.Operands[1] = oracle.Operand{}
+		return
+	}
 	// Of two operands, a mask register is a source (VPMOVM2B).
 	if o := &d.Operands[1]; aaa == 0 || d.NumOperands < 3 || o.Class != x86.ClassMask || o.Register != aaa {
 		return

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/arch/x86/x86asm"
 
+	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
@@ -55,6 +56,8 @@ func fieldForbidden(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
 		return true // rounding for an instruction that takes none
 	case evexVUnused(l, wrong):
 		return true
+	case p[2]>>5&3 != 2 && p[2]&evexB == 0 && l.Map == isa.MapVEX2 && (l.Opcode == 0xc8 || l.Opcode == 0xca || l.Opcode == 0xcc):
+		return true // AVX512ER has 512 bits alone
 	case p[0]&0x10 == 0 && integerResult(l, wrong), p[0]&0x90 != 0x90 && first.Class == x86.ClassMask:
 		return true
 	}
@@ -87,10 +90,31 @@ func halfRegister(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
 	return n == 1 && w.Operands == right.Operands && strings.HasPrefix(right.Mnemonic, "VCVT")
 }
 
+// wholeForWord says that the only fault of x86asm is a vector for a word in
+// memory that is broadcast.
+func wholeForWord(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+	w := *wrong
+	for i := range w.NumOperands {
+		o := &w.Operands[i]
+		if o.Kind == oracle.OperandMemory && o.Size >= 16 && right.Operands[i].Size == 2 {
+			if l.Mod() == 1 {
+				o.Value /= int64(o.Size) / 2
+			}
+			o.Size = 2
+			return w.Operands == right.Operands
+		}
+	}
+	return false
+}
+
 // masked says whether x86asm gives the mask as an operand.
 func masked(in *x86asm.Inst, aaa byte) bool {
-	return in.Args[2] != nil && in.Args[1] == x86asm.K0+x86asm.Reg(aaa)
+	return (in.Args[2] != nil || isPrefetch(in.Op.String())) && in.Args[1] == x86asm.K0+x86asm.Reg(aaa)
 }
+
+// isPrefetch says whether the name is of a gather or scatter that only
+// prefetches; its mask is the last operand.
+func isPrefetch(mnemonic string) bool { return strings.Contains(mnemonic, "ERPF") }
 
 func isGather(mnemonic string) bool {
 	return strings.Contains(mnemonic, "GATHER") || strings.Contains(mnemonic, "SCATTER")
@@ -100,7 +124,7 @@ func isGather(mnemonic string) bool {
 // take neither rounding nor SAE, as they do not compute.
 var unrounded = []string{
 	"VMOV", "VUNPCK", "VSHUF", "VPERM", "VBLEND", "VBROADCAST", "VAND", "VOR", "VXOR", "VEXTRACT", "VINSERT", "VEXPAND",
-	"VCOMPRESS", "VRCP14", "VRSQRT14", "VFPCLASS",
+	"VCOMPRESS", "VRCP14", "VRSQRT14", "VFPCLASS", "VDPBF16", "VCVTNE", "VCVT2PH2", "VCVTBIAS", "VCVTPH2BF8", "VCVTPH2HF8",
 }
 
 // roundable says whether EVEX.b with registers means rounding or SAE: for
@@ -142,6 +166,23 @@ func evexVUnused(l *oracle.Lexed, wrong *oracle.Decoded) bool {
 func integerResult(l *oracle.Lexed, d *oracle.Decoded) bool {
 	return d.Operands[0].Class == x86.ClassGPR &&
 		(strings.Contains(d.Mnemonic, "2SI") || strings.Contains(d.Mnemonic, "2USI") || l.Opcode == 0xc5)
+}
+
+// newMaps are the names of the instructions of the EVEX maps that x86asm does
+// not tell from maps 1 to 3.
+var newMaps = func() map[string]bool {
+	names := map[string]bool{}
+	for _, r := range isa.Rows() {
+		if r.Map == isa.MapEVEX5 || r.Map == isa.MapEVEX6 {
+			names[r.Mnemonic.String()] = true
+		}
+	}
+	return names
+}()
+
+// anotherMap says that x86asm answers for another map than the string's.
+func anotherMap(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+	return right.Valid == wrong.Valid || !right.Valid || newMaps[right.Mnemonic]
 }
 
 // evexQuirks are about the EVEX encoding.
@@ -191,6 +232,18 @@ var evexQuirks = []oracle.Quirk{
 		},
 	},
 	{
+		Engine: Name, Name: "evex-broadcast-word",
+		When: func(l *oracle.Lexed) bool {
+			p, ok := evexPayload(l)
+			return ok && isEVEX(l) && memoryForm(l) && p[2]&evexB != 0
+		},
+		Decoded: oracle.DecodedOperands, Wrong: wholeForWord,
+		Reason: "EVEX.b broadcasts elements of 16 bits too (Intel AVX10.2 specification); x86asm gives the size of the whole vector, and multiplies an 8-bit displacement by it",
+		Evidence: []oracle.Evidence{
+			{Bytes: "62f27c587410", Mode: x86.Long64, Says: "6 VCVTBIASPH2BF8", Truth: "6 VCVTBIASPH2BF8", Source: "Intel AVX10.2 specification, VCVTBIASPH2BF8"},
+		},
+	},
+	{
 		Engine: Name, Name: "evex-wig",
 		When:    func(l *oracle.Lexed) bool { return isEVEX(l) && l.NumPrefix == 0 && l.W },
 		Decoded: oracle.DecodedValidity, Wrong: stumbles(vexW),
@@ -207,9 +260,11 @@ var evexQuirks = []oracle.Quirk{
 	{
 		Engine: Name, Name: "evex-map",
 		When:    func(l *oracle.Lexed) bool { return isEVEX(l) && l.MapNumber > 4 },
-		Decoded: oracle.DecodedMnemonic | oracle.DecodedOperands,
-		Reason:  "EVEX has three bits of map, of which 5 and 6 are AVX512-FP16 (SDM vol. 2, 2.7.1); x86asm reads two and names the instruction of map 1, 2 or 3",
+		Decoded: oracle.DecodedValidity | oracle.DecodedMnemonic | oracle.DecodedOperands, Wrong: anotherMap,
+		Reason: "EVEX has three bits of map, of which 5 and 6 are AVX512-FP16 (SDM vol. 2, 2.7.1); x86asm reads two and decodes the instruction of map 1, 2 or 3, or none",
 		Evidence: []oracle.Evidence{
+			accepted("62f5744854c2", "6 VANDPS", "SDM vol. 2, 2.7.1: map 5 has no opcode 54"),
+			rejected("62f57c087cc2", 6, "6 VCVTTPH2UW", "SDM vol. 2, VCVTTPH2UW"),
 			{Bytes: "62f5744858c2", Mode: x86.Long64, Says: "6 VADDPS", Truth: "6 VADDPH", Source: "SDM vol. 2, VADDPH", Executes: oracle.CPUValid, Length: 6},
 		},
 	},

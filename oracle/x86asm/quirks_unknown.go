@@ -27,9 +27,10 @@ func privileged(bytes, truth, source string) oracle.Evidence {
 // not know, by mandatory prefix (SDM vol. 2, table A-6; AMD APM vol. 3, table
 // D8 to DF, the SVM instructions, ignore prefixes.
 var unknownGroup7 = map[byte][]byte{
-	0:    {0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xca, 0xcb, 0xcf, 0xd4, 0xd7, 0xe8, 0xee, 0xef, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe, 0xff},
-	0xf2: {0xc6, 0xe8, 0xe9},
-	0xf3: {0xc6, 0xe8, 0xea, 0xec, 0xed, 0xee, 0xef},
+	0:    {0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xca, 0xcb, 0xcf, 0xd4, 0xd7, 0xe8, 0xee, 0xef, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe, 0xff},
+	0x66: {0xcc, 0xcd, 0xce, 0xcf},
+	0xf2: {0xc6, 0xca, 0xe8, 0xe9, 0xfd, 0xfe, 0xff},
+	0xf3: {0xc6, 0xca, 0xe8, 0xea, 0xec, 0xed, 0xee, 0xef, 0xfa, 0xfd, 0xfe, 0xff},
 }
 
 // group7Names are what stands there.
@@ -38,7 +39,26 @@ var group7Names = []string{
 	"ENCLS", "VMFUNC", "ENCLU", "VMRUN", "VMMCALL", "VMLOAD", "VMSAVE", "STGI", "CLGI", "SKINIT", "INVLPGA", "SERIALIZE",
 	"XSUSLDTRK", "XRESLDTRK", "SETSSBSY", "SAVEPREVSSP", "RSTORSSP", "UIRET", "TESTUI", "CLUI", "STUI", "RDPKRU", "WRPKRU",
 	"MONITORX", "MWAITX", "CLZERO", "RDPRU", "INVLPGB", "TLBSYNC",
+	"ERETS", "ERETU", "TDCALL", "SEAMRET", "SEAMOPS", "SEAMCALL", "PBNDKB", "PSMASH", "PVALIDATE", "RMPADJUST", "RMPUPDATE", "RMPQUERY",
+	"RMPREAD", "MCOMMIT",
 }
+
+// keyLockerNames and padlockNames are the instructions of the two extensions.
+var (
+	keyLockerNames = []string{
+		"AESENC128KL", "AESDEC128KL", "AESENC256KL", "AESDEC256KL", "AESENCWIDE128KL", "AESDECWIDE128KL", "AESENCWIDE256KL", "AESDECWIDE256KL",
+		"LOADIWKEY", "ENCODEKEY128", "ENCODEKEY256",
+	}
+	cmpccxaddNames = []string{
+		"CMPOXADD", "CMPNOXADD", "CMPBXADD", "CMPNBXADD", "CMPZXADD", "CMPNZXADD", "CMPBEXADD", "CMPNBEXADD",
+		"CMPSXADD", "CMPNSXADD", "CMPPXADD", "CMPNPXADD", "CMPLXADD", "CMPNLXADD", "CMPLEXADD", "CMPNLEXADD",
+	}
+	padlockNames = []string{"XSTORE", "XCRYPTECB", "XCRYPTCBC", "XCRYPTCTR", "XCRYPTCFB", "XCRYPTOFB", "MONTMUL", "XSHA1", "XSHA256"}
+)
+
+// absent is evidence of an instruction that x86asm rejects and that only CPUs
+// with its extension have, so that the manual alone says so.
+func absent(bytes, truth, source string) oracle.Evidence { return privileged(bytes, truth, source) }
 
 // unknownQuirks are about instructions that are not in x86asm's table.
 var unknownQuirks = []oracle.Quirk{
@@ -98,6 +118,22 @@ var unknownQuirks = []oracle.Quirk{
 		"TPAUSE, UMWAIT, UMONITOR and INCSSP with rm other than 0, PTWRITE with a register",
 		privileged("660faef1", "4 TPAUSE", "SDM vol. 2, TPAUSE"), privileged("f20faef1", "4 UMWAIT", "SDM vol. 2, UMWAIT"),
 		privileged("f30faef1", "4 UMONITOR", "SDM vol. 2, UMONITOR"), privileged("f30faee9", "4 INCSSPD", "SDM vol. 2, INCSSPD")),
+	unknown("user-msr", []string{"URDMSR", "UWRMSR"}, isa.Map0F38, []byte{0xf8}, func(l *oracle.Lexed) bool { return l.Rep != 0 && !memoryForm(l) }, "URDMSR and UWRMSR",
+		privileged("f20f38f8c1", "5 URDMSR", "SDM vol. 2, URDMSR"), privileged("f30f38f8c1", "5 UWRMSR", "SDM vol. 2, UWRMSR")),
+	unknown("rao-int", []string{"AADD", "AAND", "AOR", "AXOR"}, isa.Map0F38, []byte{0xfc}, memoryForm, "AADD, AAND, AOR and AXOR",
+		absent("0f38fc00", "4 AADD", "SDM vol. 2, AADD"), absent("f20f38fc00", "5 AOR", "SDM vol. 2, AOR")),
+	unknown("movrs", []string{"MOVRS"}, isa.Map0F38, []byte{0x8a, 0x8b}, memoryForm, "MOVRS",
+		absent("0f388a00", "4 MOVRS", "Intel ISE reference, MOVRS"), absent("0f388b00", "4 MOVRS", "Intel ISE reference, MOVRS")),
+	unknown("key-locker", keyLockerNames, isa.Map0F38, []byte{0xd8, 0xdc, 0xdd, 0xde, 0xdf, 0xfa, 0xfb}, func(l *oracle.Lexed) bool { return l.Rep == 0xf3 }, "Key Locker",
+		absent("f30f38dd00", "5 AESDEC128KL", "SDM vol. 2, AESDEC128KL"), absent("f30f38dcc1", "5 LOADIWKEY", "SDM vol. 2, LOADIWKEY"),
+		absent("f30f38fac1", "5 ENCODEKEY128", "SDM vol. 2, ENCODEKEY128"), absent("f30f38d800", "5 AESENCWIDE128KL", "SDM vol. 2, AESENCWIDE128KL")),
+	unknown("padlock", padlockNames, isa.Map0F, []byte{0xa6, 0xa7}, func(l *oracle.Lexed) bool { return !memoryForm(l) && l.RM() == 0 }, "VIA PadLock",
+		absent("0fa7c0", "3 XSTORE", "VIA PadLock programming guide"), absent("f30fa6c0", "4 MONTMUL", "VIA PadLock programming guide")),
+	unknown("cmpccxadd", cmpccxaddNames, isa.MapVEX2, []byte{0xe0, 0xe1, 0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7, 0xe8, 0xe9, 0xea, 0xeb, 0xec, 0xed, 0xee, 0xef},
+		func(l *oracle.Lexed) bool { return l.Escape == oracle.EscapeVEX && l.PP == 0x66 && memoryForm(l) }, "CMPccXADD",
+		absent("c4e261e000", "5 CMPOXADD", "SDM vol. 2, CMPccXADD"), absent("c4e2e1ef00", "5 CMPNLEXADD", "SDM vol. 2, CMPccXADD")),
+	unknown("vpmovssdb", []string{"VPMOVSSDB"}, isa.MapVEX2, []byte{0x41}, isEVEX, "VPMOVSSDB", absent("62f27e0841c1", "6 VPMOVSSDB", "Intel AVX10 V2 AUX specification")),
+	unknown("vunpackb", []string{"VUNPACKB"}, isa.MapVEX3, []byte{0x3d}, isEVEX, "VUNPACKB", absent("62f37c083dc100", "7 VUNPACKB", "Intel AVX10 V2 AUX specification")),
 	unknown("hreset", []string{"HRESET"}, isa.Map0F3A, []byte{0xf0}, func(l *oracle.Lexed) bool { return l.Rep == 0xf3 && l.ModRM == 0xc0 }, "HRESET", privileged("f30f3af0c000", "6 HRESET", "SDM vol. 2, HRESET")),
 	{
 		Engine: Name, Name: "group15-f3", Map: isa.Map0F, Opcodes: []byte{0xae},

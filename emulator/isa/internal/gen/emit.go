@@ -201,7 +201,7 @@ func emitFeatures(features []feature) []byte {
 	b.WriteString("\t// NumFeatures is the number of features, FeatureNone included.\n\tNumFeatures\n)\n\n")
 	b.WriteString("func init() { features = featureTable[:] }\n\nvar featureTable = [NumFeatures]featureInfo{\n")
 	for _, f := range features {
-		fmt.Fprintf(&b, "\t%s: {%q, %#x, %d, %d, %d},\n", featureConst(f.name), f.name, f.leaf, f.subleaf, f.register, f.bit)
+		fmt.Fprintf(&b, "\t%s: {%q, %#x, %d, %d, %d, %d, %d},\n", featureConst(f.name), f.name, f.leaf, f.subleaf, f.register, f.bit, f.width, f.least)
 	}
 	b.WriteString("}\n")
 	return b.Bytes()
@@ -320,6 +320,7 @@ func emitHot(b *bytes.Buffer, r *row) {
 	add(control, "hotControl")
 	add(debug, "hotDebug")
 	add(mask, "hotMask")
+	add(r.has("distinct"), "hotDistinct")
 	fl := "0"
 	if len(flags) > 0 {
 		fl = strings.Join(flags, " | ")

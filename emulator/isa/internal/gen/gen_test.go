@@ -102,10 +102,17 @@ func TestFallback(t *testing.T) {
 
 func TestParseFeature(t *testing.T) {
 	f, err := parseFeature("XSAVEC | D.1H:EAX[1]")
-	if want := (feature{"XSAVEC", 0xd, 1, 0, 1}); err != nil || f != want {
+	if want := (feature{"XSAVEC", 0xd, 1, 0, 1, 1, 1}); err != nil || f != want {
 		t.Errorf("%+v, %v; want %+v", f, err, want)
 	}
-	for _, bad := range []string{"X", "X | 1", "X | 1H:ESI[1]", "X | 1H:EAX[32]", "X | ZH:EAX[1]", "X | 1H:EAX"} {
+	f, err = parseFeature("AVX10_2 | 24H:EBX[7:0]>=2")
+	if want := (feature{"AVX10_2", 0x24, 0, 1, 0, 8, 2}); err != nil || f != want {
+		t.Errorf("%+v, %v; want %+v", f, err, want)
+	}
+	if f, err = parseFeature("TDX | none"); err != nil || f.width != 0 {
+		t.Errorf("%+v, %v; want no field", f, err)
+	}
+	for _, bad := range []string{"X | 1H:EAX[0:7]>=1", "X", "X | 1", "X | 1H:ESI[1]", "X | 1H:EAX[32]", "X | ZH:EAX[1]", "X | 1H:EAX"} {
 		if _, err := parseFeature(bad); err == nil {
 			t.Errorf("%q has no error", bad)
 		}

@@ -14,6 +14,7 @@ import (
 	"go/format"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 )
 
@@ -27,6 +28,12 @@ func main() {
 	}
 }
 
+// tables are the tables in the order of their rows.
+var tables = []string{
+	"gp.txt", "control.txt", "system.txt", "x87.txt", "sse.txt", "amd.txt", "avx.txt", "amx.txt", "opmask.txt",
+	"evex0f.txt", "evex0f38.txt", "evex0f3a.txt", "fp16.txt", "avx10.txt",
+}
+
 // run generates every file or none: nothing is written when a table has an
 // error.
 func run(isaDir, decodeDir string) error {
@@ -36,7 +43,7 @@ func run(isaDir, decodeDir string) error {
 	}
 	var rows []*row
 	var errs []error
-	for _, name := range []string{"gp.txt", "control.txt", "system.txt", "x87.txt", "sse.txt", "avx.txt", "opmask.txt", "evex0f.txt", "evex0f38.txt", "evex0f3a.txt"} {
+	for _, name := range tables {
 		path := filepath.Join(isaDir, name)
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 			continue
@@ -48,6 +55,8 @@ func run(isaDir, decodeDir string) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	// EVEX rows come last: the decoder keeps their forms in a list of its own.
+	slices.SortStableFunc(rows, func(a, b *row) int { return a.evexOrder() - b.evexOrder() })
 	for i, r := range rows {
 		r.id = i + 1
 	}

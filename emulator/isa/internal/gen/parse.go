@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,6 +57,14 @@ func (r *row) String() string {
 
 func (r *row) errorf(format string, args ...any) error {
 	return fmt.Errorf("%s:%d: %w", r.file, r.line, fmt.Errorf(format, args...))
+}
+
+// evexOrder is 1 for EVEX rows, 0 for others.
+func (r *row) evexOrder() int {
+	if r.enc.isEVEX {
+		return 1
+	}
+	return 0
 }
 
 func (r *row) has(attr string) bool {
@@ -149,7 +158,7 @@ var attributes = map[string]string{
 	"default64": "AttrDefault64", "force64": "AttrForce64", "branch": "AttrBranch", "conditional": "AttrConditional",
 	"far": "AttrFar", "cpl0": "AttrCPL0", "iopl": "AttrIOPL", "nop": "AttrNop", "system": "AttrSystem",
 	"x87": "AttrX87", "vector": "AttrVector", "undefined-result": "AttrUndefinedResult",
-	"vsib": "AttrVSIB", "cpl0-ud": "AttrCPL0Undefined",
+	"vsib": "AttrVSIB", "cpl0-ud": "AttrCPL0Undefined", "distinct": "AttrDistinct",
 }
 
 // selectors are the words of the attribute column that say what the opcode
@@ -245,9 +254,12 @@ func (r *row) finish() error {
 // feature is a line of features.txt.
 type feature struct {
 	name string
-	// leaf, subleaf, register (0 EAX to 3 EDX) and bit of CPUID.
-	leaf, subleaf uint64
-	register, bit int
+	// leaf, subleaf, register (0 EAX to 3 EDX) and bit of CPUID. The feature is
+	// there when the field of width bits is at least least; it has no bit when
+	// width is 0.
+	leaf, subleaf        uint64
+	register, bit, width int
+	least                uint64
 }
 
 // parseFeatures reads lines as "BMI1 | 07H.0:EBX[3]".
@@ -271,35 +283,34 @@ func parseFeatures(path string) ([]feature, error) {
 	return out, nil
 }
 
+var featureLine = regexp.MustCompile(`^(\w+)\s*\|\s*(?:none|([0-9A-F]+)(?:\.([0-9A-F]+))?H:(EAX|EBX|ECX|EDX)\[(\d+)(?::(\d+)\]>=(\d+)|\]))$`)
+
 func parseFeature(line string) (feature, error) {
-	bad := fmt.Errorf("%q: want NAME | LEAF[.SUBLEAF]H:REG[BIT]", line)
-	name, where, ok := strings.Cut(line, "|")
-	if !ok {
+	bad := fmt.Errorf("%q: want NAME | LEAF[.SUBLEAF]H:REG[BIT], or REG[HIGH:LOW]>=N, or none", line)
+	m := featureLine.FindStringSubmatch(line)
+	if m == nil {
 		return feature{}, bad
 	}
-	f := feature{name: strings.TrimSpace(name)}
-	leaf, rest, ok := strings.Cut(strings.TrimSpace(where), "H:")
-	if !ok {
-		return f, bad
+	f := feature{name: m[1]}
+	if m[2] == "" {
+		return f, nil
 	}
-	leaf, sub, hasSub := strings.Cut(leaf, ".")
-	var err error
-	if f.leaf, err = strconv.ParseUint(leaf, 16, 32); err != nil {
-		return f, bad
-	}
-	if hasSub {
-		if f.subleaf, err = strconv.ParseUint(sub, 16, 32); err != nil {
-			return f, bad
+	number := func(s string, base int) uint64 {
+		n, err := strconv.ParseUint(s, base, 32)
+		if s != "" && err != nil {
+			f.width = -1
 		}
+		return n
 	}
-	reg, bit, ok := strings.Cut(strings.TrimSuffix(rest, "]"), "[")
-	f.register = -1
-	for i, n := range []string{"EAX", "EBX", "ECX", "EDX"} {
-		if n == reg {
-			f.register = i
-		}
+	f.leaf, f.subleaf, f.least, f.width = number(m[2], 16), number(m[3], 16), 1, 1
+	f.register = slices.Index([]string{"EAX", "EBX", "ECX", "EDX"}, m[4])
+	f.bit = int(number(m[5], 10))
+	if m[6] != "" {
+		high := f.bit
+		f.bit = int(number(m[6], 10))
+		f.width, f.least = high-f.bit+1, number(m[7], 10)
 	}
-	if f.bit, err = strconv.Atoi(bit); err != nil || !ok || f.register < 0 || f.bit < 0 || f.bit > 31 {
+	if f.bit < 0 || f.width < 1 || f.bit+f.width > 32 {
 		return f, bad
 	}
 	return f, nil

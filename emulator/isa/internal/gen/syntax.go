@@ -59,10 +59,10 @@ var (
 	farToken   = regexp.MustCompile(`^m16:(16|32|64)$`)
 	pairToken  = regexp.MustCompile(`^m(16|32)&(16|32|64)$`)
 	immToken   = regexp.MustCompile(`^(imm|rel|moffs)(8|16|32|64)$`)
-	vecToken   = regexp.MustCompile(`^(mm|xmm|ymm|zmm)[0-9]?(?:/m(8|16|32|64|128|256|512))?$`)
+	vecToken   = regexp.MustCompile(`^(mm|xmm|ymm|zmm)[0-9]?(?:\+3)?(?:/m(8|16|32|64|128|256|512))?$`)
 	bcstToken  = regexp.MustCompile(`^(xmm|ymm|zmm)[0-9]?/m([0-9]+)/m(16|32|64)bcst$`)
 	vsibToken  = regexp.MustCompile(`^vm(?:32|64)[xyz]/m(32|64)$`)
-	maskToken  = regexp.MustCompile(`^k[0-9]?(?:/m(8|16|32|64))?$`)
+	maskToken  = regexp.MustCompile(`^k[0-9]?(?:\+1)?(?:/m(8|16|32|64))?$`)
 )
 
 var vecSize = map[string]int{"mm": 8, "xmm": 16, "ymm": 32, "zmm": 64}
