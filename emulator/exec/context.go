@@ -44,6 +44,8 @@ type Context struct {
 	mask uint64
 	// flags are RFLAGS as they will be.
 	flags x86.Flags
+	// resume is RF, if the instruction loads it set.
+	resume x86.Flags
 	// next is the address of the next instruction, rip where execution goes
 	// on.
 	next, rip uint64
@@ -74,6 +76,10 @@ func (c *Context) Execute() step.Outcome {
 	c.outcome = step.Okay
 	c.retire = 0
 	c.again = false
+	if p.longOnIntel && c.State.Mode != x86.Long64 && !c.amd() {
+		c.raise(x86.Fault(x86.VectorUD))
+		return c.outcome
+	}
 	if p.cpl0 && !c.privileged() {
 		return c.outcome
 	}
@@ -84,6 +90,7 @@ func (c *Context) Execute() step.Outcome {
 		return step.Unimplemented
 	}
 	c.flags = x86.Flags(c.State.RFLAGS)
+	c.resume = 0
 	c.checked = c.flags&x86.AC != 0 && c.State.CPL == 3
 	c.next = c.wrapRIP(c.State.RIP + uint64(c.inst.Length))
 	c.rip = c.next
@@ -143,7 +150,7 @@ func (c *Context) finish() {
 		return
 	}
 	fx.RIP = c.rip
-	fx.RFLAGS = uint64(c.flags &^ x86.RF)
+	fx.RFLAGS = uint64(c.flags&^x86.RF | c.resume)
 	fx.FlagsDirty = fx.RFLAGS != c.State.RFLAGS
 }
 

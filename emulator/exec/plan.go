@@ -25,6 +25,8 @@ type plan struct {
 	implicitLock bool
 	// cpl0: #GP(0) above CPL 0.
 	cpl0 bool
+	// longOnIntel: Intel's CPUs have it in 64-bit mode only.
+	longOnIntel bool
 	// segment is the one that LES, LSS, LDS, LFS and LGS load.
 	segment x86.Segment
 	// class is that of a control or debug register among the operands.
@@ -81,6 +83,11 @@ func own(run func(*Context)) family { return family{run: run, own: true} }
 
 var farPointer = family{run: loadFar, own: true, loads: true}
 
+// farBranches are those whose mnemonic has a near form too.
+var farBranches = map[string]family{
+	"CALL": {run: callFar, own: true, loads: true}, "JMP": {run: jmpFar, own: true, loads: true},
+}
+
 // families gives each mnemonic its meaning. A row of a mnemonic that stands
 // here needs nothing more.
 var families = map[string]family{
@@ -121,6 +128,7 @@ var families = map[string]family{
 	"LOOP": own(loop), "LOOPE": own(loop), "LOOPNE": own(loop), "LOOPZ": own(loop), "LOOPNZ": own(loop),
 	"JCXZ": own(jrcxz), "JECXZ": own(jrcxz), "JRCXZ": own(jrcxz), "RET": own(ret), "RETN": own(ret),
 	"INT3": own(int3), "INT1": own(int1), "INT": own(intn), "INTO": own(into), "BOUND": own(bound),
+	"RETF": own(retFar), "IRET": own(iret), "IRETD": own(iret), "IRETQ": own(iret),
 	"UD0": own(ud), "UD1": own(ud), "UD2": own(ud),
 
 	"MOVS": own(movs), "MOVSB": own(movs), "MOVSW": own(movs), "MOVSD": own(movs), "MOVSQ": own(movs),
@@ -141,6 +149,7 @@ var families = map[string]family{
 	"CLAC": own(supervisor), "STAC": own(supervisor),
 	"DAA": own(daa), "DAS": own(das), "AAA": own(aaa), "AAS": own(aas), "AAM": own(aam), "AAD": own(aad),
 	"SALC": own(salc),
+	"ARPL": simple(arpl), "LAR": own(lar), "LSL": own(lsl), "VERR": own(verr), "VERW": own(verw),
 }
 
 // familyOf finds the meaning of a row; run is nil if there is none.
@@ -151,8 +160,8 @@ func familyOf(r *isa.Row) family {
 		return own(nop)
 	case r.Attr&(isa.AttrX87|isa.AttrVector) != 0:
 		return family{}
-	case r.Attr&isa.AttrFar != 0 && name != "INT" && name != "INT3" && name != "INT1" && name != "INTO":
-		return family{}
+	case r.Attr&isa.AttrFar != 0 && (name == "CALL" || name == "JMP"):
+		return farBranches[name]
 	}
 	if f, ok := conditional(r, name); ok {
 		return f
@@ -244,8 +253,11 @@ func makePlan(r *isa.Row) plan {
 		run: f.run, own: f.own, late: f.late, bitString: f.bitString && r.Operands[1].Kind == isa.KindReg,
 		implicitLock: r.Attr&isa.AttrImplicitLock != 0, partial: r.Partial, cpl0: r.Attr&isa.AttrCPL0 != 0,
 	}
-	if name := r.Mnemonic.String(); name == "CLAC" || name == "STAC" {
+	switch r.Mnemonic.String() {
+	case "CLAC", "STAC":
 		p.cpl0 = false // they are #UD instead
+	case "SYSCALL", "SYSRET":
+		p.longOnIntel = true
 	}
 	p.segment = farSegments[r.Mnemonic.String()]
 	for i := range r.Operands[:r.NumOperands] {

@@ -92,24 +92,12 @@ func (c *Context) nullSegment(seg x86.Segment, selector uint16) (r x86.SegmentRe
 // segment may be loaded, and marks it accessed.
 func (c *Context) descriptor(seg x86.Segment, selector uint16) (r x86.SegmentRegister) {
 	code := uint32(selector &^ 3)
-	a := step.Access{Offset: uint64(selector &^ 7), Size: 8, Segment: x86.GDTR, Intent: step.IntentSystem}
-	if selector&4 != 0 {
-		a.Segment = x86.LDTR
-		if ldt := c.readSegment(x86.LDTR); c.outcome != step.Okay {
-			return r
-		} else if ldt.Attributes&x86.AttrUnusable != 0 || ldt.Selector&^3 == 0 {
-			c.raise(x86.FaultCode(x86.VectorGP, code))
-			return r
-		}
-	}
-	c.log(a)
-	raw, out := c.Bus.Read(a, &c.Fx.Event)
-	switch {
-	case out == step.Exception && c.Fx.Event.Type == x86.EventNone:
-		c.raise(x86.FaultCode(x86.VectorGP, code))
+	raw, a, found := c.lookUp(selector)
+	if c.outcome != step.Okay {
 		return r
-	case out != step.Okay:
-		c.stop(out)
+	}
+	if !found {
+		c.raise(x86.FaultCode(x86.VectorGP, code))
 		return r
 	}
 	r = unpack(raw)
@@ -117,11 +105,38 @@ func (c *Context) descriptor(seg x86.Segment, selector uint16) (r x86.SegmentReg
 		c.raise(x86.FaultCode(vector, code))
 		return r
 	}
+	c.markAccessed(&r, raw, a)
+	return r
+}
+
+// markAccessed sets the accessed bit of a descriptor that is loaded.
+func (c *Context) markAccessed(r *x86.SegmentRegister, raw uint64, a step.Access) {
 	if r.Attributes&x86.AttrAccessed == 0 {
 		r.Attributes |= x86.AttrAccessed
 		c.stageCompareExchange(a, [2]uint64{raw}, [2]uint64{raw | x86.AttrAccessed<<40})
 	}
-	return r
+}
+
+// lookUp reads the descriptor that a selector, not null, names. found is false
+// where it is beyond the limit of its table, or there is no such table.
+func (c *Context) lookUp(selector uint16) (raw uint64, a step.Access, found bool) {
+	a = step.Access{Offset: uint64(selector &^ 7), Size: 8, Segment: x86.GDTR, Intent: step.IntentSystem}
+	if selector&4 != 0 {
+		a.Segment = x86.LDTR
+		ldt := c.readSegment(x86.LDTR)
+		if c.outcome != step.Okay || ldt.Attributes&x86.AttrUnusable != 0 || ldt.Selector&^3 == 0 {
+			return 0, a, false
+		}
+	}
+	c.log(a)
+	raw, out := c.Bus.Read(a, &c.Fx.Event)
+	switch {
+	case out == step.Okay:
+		return raw, a, true
+	case out != step.Exception || c.Fx.Event.Type != x86.EventNone:
+		c.stop(out)
+	}
+	return 0, a, false
 }
 
 // checkDescriptor returns the vector that a load of seg raises, 0 for none.

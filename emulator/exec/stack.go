@@ -64,13 +64,18 @@ func (c *Context) vm86Denied() bool {
 // popf changes the flags that the privilege level may change (SDM vol. 2,
 // POPF, table 4-16).
 func popf(c *Context) {
-	if c.vm86Denied() {
-		return
+	if !c.vm86Denied() {
+		c.loadFlags(x86.Flags(c.pop(c.inst.OpSize)), 0)
 	}
-	v := x86.Flags(c.pop(c.inst.OpSize))
+}
+
+// loadFlags loads RFLAGS from an image of the operand size, as far as the
+// privilege level allows. resume is RF where it is loaded too.
+func (c *Context) loadFlags(v, resume x86.Flags) {
 	mask := status | x86.TF | x86.DF | x86.NT
 	if c.inst.OpSize > 2 {
 		mask |= x86.AC | x86.ID
+		c.resume = v & resume
 	}
 	if c.ioplAllows() {
 		mask |= x86.IF

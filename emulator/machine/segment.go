@@ -41,7 +41,7 @@ func (m *Machine) segmented(a *step.Access, ev *x86.Event) (uint64, bool) {
 			*ev = segmentFault(a.Segment)
 			return 0, false
 		}
-	} else if last > uint64(s.Limit) {
+	} else if last > uint64(s.Limit) && s.Limit != 0xffffffff {
 		*ev = segmentFault(a.Segment)
 		return 0, false
 	}

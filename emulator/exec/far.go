@@ -1,0 +1,237 @@
+package exec
+
+import (
+	"github.com/seed-4e121ece/ringfence/emulator/step"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+)
+
+// Far branches without a change of privilege (SDM vol. 2, CALL, JMP, RET, IRET;
+// vol. 3, 5.8). Gates, task switches and returns to an outer level are
+// unhandleable.
+
+// farTarget is where a far branch goes.
+type farTarget struct {
+	selector uint16
+	offset   uint64
+}
+
+// farOperand reads the target of CALL and JMP: in the instruction, or in
+// memory, an offset and then a selector.
+func (c *Context) farOperand() (t farTarget) {
+	size := c.inst.OpSize
+	if !c.inst.IsMem {
+		return farTarget{c.inst.Imm2, c.inst.Imm & masks[size&15]}
+	}
+	t.offset = c.load(c.segment, c.offset, size, step.IntentRead)
+	if c.outcome == step.Okay {
+		at := (c.offset + uint64(size)) & masks[c.inst.AddrSize&15]
+		t.selector = uint16(c.load(c.segment, at, 2, step.IntentRead))
+	}
+	return t
+}
+
+// codeSegment checks that a far branch may load CS with a selector and gives
+// the segment. ret says that it is a return, which obeys the selector's RPL.
+func (c *Context) codeSegment(selector uint16, ret bool) (r x86.SegmentRegister, ok bool) {
+	if !c.need(step.HookReadSegment | step.HookWriteSegment) {
+		return r, false
+	}
+	if c.State.Mode == x86.Real || c.State.Mode == x86.VM86 {
+		r = c.readSegment(x86.CS)
+		r.Selector, r.Base = selector, uint64(selector)<<4
+		return r, c.outcome == step.Okay
+	}
+	if selector&^3 == 0 {
+		c.raise(x86.FaultCode(x86.VectorGP, 0))
+		return r, false
+	}
+	raw, a, found := c.lookUp(selector)
+	if c.outcome != step.Okay {
+		return r, false
+	}
+	code := uint32(selector &^ 3)
+	if !found {
+		c.raise(x86.FaultCode(x86.VectorGP, code))
+		return r, false
+	}
+	r = unpack(raw)
+	r.Selector = selector&^3 | uint16(c.State.CPL)
+	if !ret && c.isGate(r.Attributes) {
+		c.outcome = step.Unhandleable
+		return r, false
+	}
+	if !c.branchAllowed(selector, r.Attributes, ret) {
+		c.raise(x86.FaultCode(x86.VectorGP, code))
+		return r, false
+	}
+	if ret && uint8(selector&3) > c.State.CPL {
+		c.outcome = step.Unhandleable
+		return r, false
+	}
+	if r.Attributes&x86.AttrPresent == 0 {
+		c.raise(x86.FaultCode(x86.VectorNP, code))
+		return r, false
+	}
+	c.markAccessed(&r, raw, a)
+	return r, c.outcome == step.Okay
+}
+
+// isGate says that a descriptor is a gate or task state segment that CALL and
+// JMP go through: in IA-32e mode, a call gate alone.
+func (c *Context) isGate(attr uint32) bool {
+	if attr&x86.AttrS != 0 {
+		return false
+	}
+	switch attr & x86.AttrTypeMask {
+	case typeCallGate:
+		return true
+	case typeTSS16, typeCallGate16, typeTaskGate, typeTSS:
+		return !c.ia32e()
+	}
+	return false
+}
+
+// Types of system descriptors (SDM vol. 3, table 3-2).
+const (
+	typeTSS16      = 1
+	typeLDT        = 2
+	typeBusyTSS16  = 3
+	typeCallGate16 = 4
+	typeTaskGate   = 5
+	typeTSS        = 9
+	typeBusyTSS    = 11
+	typeCallGate   = 12
+)
+
+// ia32e says that the mode is one of IA-32e mode: compatibility or 64-bit mode.
+func (c *Context) ia32e() bool {
+	return c.State.Mode == x86.Long64 || c.State.Mode == x86.Compat32 || c.State.Mode == x86.Compat16
+}
+
+// branchAllowed checks type and privilege of a code segment.
+func (c *Context) branchAllowed(selector uint16, attr uint32, ret bool) bool {
+	rpl, dpl, cpl := uint8(selector&3), uint8(attr>>x86.AttrDPLShift&3), c.State.CPL
+	const code = x86.AttrS | x86.AttrCode
+	switch {
+	case attr&code != code:
+		return false
+	case c.ia32e() && attr&x86.AttrL != 0 && attr&x86.AttrDB != 0:
+		return false
+	case ret && attr&x86.AttrExpand != 0: // conforming
+		return rpl >= cpl && dpl <= rpl
+	case ret:
+		return rpl >= cpl && dpl == rpl
+	case attr&x86.AttrExpand != 0:
+		return dpl <= cpl
+	}
+	return rpl <= cpl && dpl == cpl
+}
+
+// enterSegment goes on at an offset of another code segment. It has 64 bits only
+// where that is 64-bit code.
+func (c *Context) enterSegment(r *x86.SegmentRegister, offset uint64) {
+	long := c.ia32e() && r.Attributes&x86.AttrL != 0
+	if !long {
+		offset &= 0xffffffff
+	}
+	if long && !c.canonical(offset) || !long && offset > uint64(r.Limit) {
+		c.raise(x86.FaultCode(x86.VectorGP, 0))
+		return
+	}
+	c.rip = offset
+	if op := c.newOp(step.OpWriteSegment); op != nil {
+		op.Index = uint32(x86.CS)
+		op.Segment = *r
+	}
+}
+
+func jmpFar(c *Context) {
+	t := c.farOperand()
+	if c.outcome != step.Okay {
+		return
+	}
+	if r, ok := c.codeSegment(t.selector, false); ok {
+		c.enterSegment(&r, t.offset)
+	}
+}
+
+// callFar pushes CS, in a slot of the operand size, and the return address.
+func callFar(c *Context) {
+	t := c.farOperand()
+	if c.outcome != step.Okay {
+		return
+	}
+	r, ok := c.codeSegment(t.selector, false)
+	if !ok {
+		return
+	}
+	size := c.inst.OpSize
+	c.push(uint64(c.State.Selector[x86.CS]), size)
+	if c.outcome == step.Okay {
+		c.push(c.next, size)
+	}
+	if c.outcome == step.Okay {
+		c.enterSegment(&r, t.offset)
+	}
+}
+
+// retFar pops the return address and CS, and with an operand releases that many
+// bytes.
+func retFar(c *Context) {
+	size := c.inst.OpSize
+	offset := c.pop(size)
+	if c.outcome != step.Okay {
+		return
+	}
+	selector := uint16(c.pop(size))
+	if c.outcome != step.Okay {
+		return
+	}
+	r, ok := c.codeSegment(selector, true)
+	if !ok {
+		return
+	}
+	if c.plan.n > 0 {
+		c.setStackPointer(c.stackPointer() + c.inst.Imm&0xffff)
+	}
+	c.enterSegment(&r, offset)
+}
+
+// iret returns to the same privilege level. In 64-bit mode it loads SS and RSP
+// too.
+func iret(c *Context) {
+	if c.State.Mode == x86.Real || c.State.Mode == x86.VM86 {
+		c.outcome = step.Unhandleable
+		return
+	}
+	if c.flags&x86.NT != 0 {
+		if c.outcome = step.Unhandleable; c.ia32e() {
+			c.raise(x86.FaultCode(x86.VectorGP, 0))
+		}
+		return
+	}
+	var v [5]uint64
+	n := 3
+	if c.State.Mode == x86.Long64 {
+		n = 5
+	}
+	for i := range v[:n] {
+		if v[i] = c.pop(c.inst.OpSize); c.outcome != step.Okay {
+			return
+		}
+	}
+	r, ok := c.codeSegment(uint16(v[1]), true)
+	if !ok {
+		return
+	}
+	if n == 5 {
+		c.loadSegment(x86.SS, uint16(v[4]))
+		c.retire &^= step.RetireMovSS
+		c.setReg(x86.RSP, 8, v[3]&masks[c.inst.OpSize&15])
+	}
+	if c.outcome == step.Okay {
+		c.enterSegment(&r, v[0])
+	}
+	c.loadFlags(x86.Flags(v[2]), x86.RF)
+	c.retire |= step.RetireUnblockNMI
+}
