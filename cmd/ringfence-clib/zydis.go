@@ -20,13 +20,15 @@ const (
 	zydisOperandSize     = 80
 	zydisMaxOperands     = 10
 
-	zydisMnemonic      = 4
-	zydisLength        = 8
-	zydisEncoding      = 12
-	zydisOpcode        = 20
-	zydisOperandWidth  = 22
-	zydisAddressWidth  = 23
-	zydisOperandCount  = 24
+	zydisMnemonic     = 4
+	zydisLength       = 8
+	zydisEncoding     = 12
+	zydisMap          = 16
+	zydisOpcode       = 20
+	zydisOperandWidth = 22
+	zydisAddressWidth = 23
+	zydisOperandCount = 24
+	zydisModRMReg     = 256
 
 	zydisOpVisibility  = 4
 	zydisOpEncoding    = 12
@@ -54,6 +56,7 @@ const (
 	zydisTypeMemory   = 2
 	zydisTypePointer  = 3
 	zydisTypeImm      = 4
+	zydisEncodingRM   = 2
 	zydisEncodingMask = 6
 	zydisVersion40    = 0x0004_0000_0000_0000
 )
@@ -68,9 +71,15 @@ var zydisModes = map[x86.Mode][2]uintptr{
 	x86.Real:        {5, 0},
 }
 
+// zydisOptions are the decoder modes that are set, 0 is off: AMD's near
+// branches, the instructions of Knights Corner, and MPX, which the table has as
+// the reserved NOPs that they are on the CPUs of today; on are CET, LZCNT,
+// TZCNT, WBNOINVD and CLDEMOTE.
+var zydisOptions = map[uintptr]uintptr{1: 0, 2: 0, 3: 0, 4: 1, 5: 1, 6: 1, 7: 1, 8: 1}
+
 // zydis is the library.
 type zydis struct {
-	init, decode, mnemonic, formatterInit, format, version uintptr
+	init, enable, decode, mnemonic, formatterInit, format, version uintptr
 
 	decoders  map[x86.Mode]block
 	formatter block
@@ -78,7 +87,8 @@ type zydis struct {
 	operands  block
 	code      block
 	line      block
-	// status is what the last decode returned.
+	// mode and ok are those of the last decode.
+	mode      x86.Mode
 	ok        bool
 	mnemonics map[uint32]string
 }
@@ -94,7 +104,7 @@ func newZydis() (*external.Engine, error) {
 		return nil, absent(clib.Zydis, err)
 	}
 	if err := lib.symbols(map[string]*uintptr{
-		"ZydisDecoderInit": &z.init, "ZydisDecoderDecodeFull": &z.decode, "ZydisMnemonicGetString": &z.mnemonic,
+		"ZydisDecoderInit": &z.init, "ZydisDecoderEnableMode": &z.enable, "ZydisDecoderDecodeFull": &z.decode, "ZydisMnemonicGetString": &z.mnemonic,
 		"ZydisFormatterInit": &z.formatterInit, "ZydisFormatterFormatInstruction": &z.format, "ZydisGetVersion": &z.version,
 	}); err != nil {
 		return nil, absent(clib.Zydis, err)
@@ -108,6 +118,11 @@ func newZydis() (*external.Engine, error) {
 		d := newBlock(zydisDecoderSize)
 		if s := call(z.init, d.address(), m[0], m[1]); uint32(s)>>31 != 0 {
 			return nil, fmt.Errorf("zydis: no decoder for %s: status %#x", mode, uint32(s))
+		}
+		for option, on := range zydisOptions {
+			if s := call(z.enable, d.address(), option, on); uint32(s)>>31 != 0 {
+				return nil, fmt.Errorf("zydis: option %d: status %#x", option, uint32(s))
+			}
 		}
 		z.decoders[mode] = d
 		modes = append(modes, mode.String())
@@ -129,6 +144,7 @@ func (z *zydis) Name() string { return clib.Zydis }
 // Decode implements oracle.Decoder.
 func (z *zydis) Decode(code []byte, mode x86.Mode, d *oracle.Decoded) {
 	*d = oracle.Decoded{Covered: true}
+	z.mode = mode
 	n := copy(z.code, code)
 	s := uint32(call(z.decode, z.decoders[mode].address(), z.code.address(), uintptr(n), z.in.address(), z.operands.address()))
 	runtime.KeepAlive(z)
@@ -143,8 +159,8 @@ func (z *zydis) Decode(code []byte, mode x86.Mode, d *oracle.Decoded) {
 // zydisReason names a status (Status.h: module 2 is Zydis).
 func zydisReason(s uint32) string {
 	names := [...]string{
-		"truncated", "undefined", "undefined register", "LOCK not allowed", "legacy prefix not allowed", "REX not allowed", "invalid map",
-		"malformed EVEX", "malformed MVEX", "invalid mask", "16th byte needed",
+		"truncated", "undefined", "too long", "undefined register", "LOCK not allowed", "legacy prefix not allowed", "REX not allowed",
+		"invalid map", "malformed EVEX", "malformed MVEX", "invalid mask",
 	}
 	if i := s & 0xfffff; s>>20&0x7ff == 2 && int(i) < len(names) {
 		return names[i]
