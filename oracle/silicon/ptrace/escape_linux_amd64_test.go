@@ -239,7 +239,7 @@ func TestNothingLeaks(t *testing.T) {
 		require.NoError(t, err)
 		return len(fds)
 	}
-	newExecutor(t).Close() // what is opened once for all
+	require.NoError(t, newExecutor(t).Close()) // what is opened once for all
 	before := count()
 	for range 10 {
 		e := newExecutor(t)

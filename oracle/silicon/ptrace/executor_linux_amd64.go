@@ -86,8 +86,9 @@ func (e *Executor) Run(cases []oracle.Case, results []oracle.Result) error {
 func (e *Executor) Close() error {
 	if e.work != nil {
 		close(e.work)
-		<-e.done
+		err := <-e.done
 		e.work = nil
+		return err
 	}
 	return nil
 }
@@ -153,7 +154,7 @@ func (e *Executor) run(cases []oracle.Case, results []oracle.Result) error {
 	if err != nil {
 		return err
 	}
-	defer unix.SchedSetaffinity(0, &e.mask)
+	defer func() { _ = unix.SchedSetaffinity(0, &e.mask) }() // a thread that stays on its CPU is only slower
 	for i := range cases {
 		c, r := &cases[i], &results[i]
 		if why := e.unsupported(c); why != "" {
@@ -201,13 +202,11 @@ func (e *Executor) one(c *oracle.Case, r *oracle.Result, cpu int) error {
 			return err
 		}
 		prepare(c, r)
-		err = t.do(c, r)
-		var refused unsettable
-		switch {
-		case err == nil:
+		if err = t.do(c, r); err == nil {
 			return nil
-		case errors.As(err, &refused):
-			reject(c, r, err.Error())
+		}
+		if refused, ok := errors.AsType[unsettable](err); ok {
+			reject(c, r, string(refused))
 			return nil
 		}
 		t.close()

@@ -118,3 +118,18 @@ func onlyOwnMemory(t *testing.T, e *Executor) {
 		assert.Empty(t, fds)
 	}
 }
+
+// TestRunAllocatesNothing, whether a case retires, faults, calls or has vector
+// state.
+func TestRunAllocatesNothing(t *testing.T) {
+	e := newExecutor(t)
+	var cases []oracle.Case
+	for _, s := range []string{"4801d8", "488b03", "0f0b", "cc", "0f05", "9c90", "9d", "f3aa"} {
+		cases = append(cases, newCase(x86.Long64, fromHex(t, s)))
+	}
+	wide := newCase(x86.Long64, fromHex(t, "0f57c0"))
+	wide.State.FPU = initial
+	cases = append(cases, wide)
+	results := run(t, e, cases)
+	assert.Zero(t, testing.AllocsPerRun(20, func() { _ = e.Run(cases, results) }))
+}

@@ -33,7 +33,7 @@ func newExecutor(t testing.TB, options ...Option) *Executor {
 	t.Helper()
 	e, err := New(options...)
 	needed(t, "silicon", err)
-	t.Cleanup(func() { e.Close() })
+	t.Cleanup(func() { _ = e.Close() })
 	return e
 }
 
@@ -42,7 +42,7 @@ func newRunner(t testing.TB, options ...silicon.Option) *silicon.Executor {
 	t.Helper()
 	e, err := silicon.New(options...)
 	needed(t, "silicon", err)
-	t.Cleanup(func() { e.Close() })
+	t.Cleanup(func() { _ = e.Close() })
 	return e
 }
 

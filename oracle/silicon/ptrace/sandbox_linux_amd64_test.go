@@ -48,7 +48,7 @@ func inside(t *testing.T, s sandbox, f func(t *testing.T)) {
 		if err := s.apply(); err != nil {
 			t.Skipf("refused: %v", err)
 		}
-		os.Setenv(insideVariable, t.Name()+" applied")
+		t.Setenv(insideVariable, t.Name()+" applied")
 		t.Fatal("exec: ", syscall.Exec("/proc/self/exe", os.Args, os.Environ()))
 	case t.Name() + " applied":
 		f(t)
@@ -117,10 +117,10 @@ func works(t *testing.T) {
 	a := newAgreement()
 	slow, err := New()
 	require.NoError(t, err)
-	defer slow.Close()
+	defer func() { assert.NoError(t, slow.Close()) }()
 	fast, err := silicon.New()
 	require.NoError(t, err)
-	defer fast.Close()
+	defer func() { assert.NoError(t, fast.Close()) }()
 	a.agree(t, slow, fast, someCases(8, 300))
 	assert.Greater(t, a.compared, 150)
 }
@@ -211,7 +211,7 @@ func TestRefusals(t *testing.T) {
 					e, err := start()
 					if want == "" {
 						if assert.NoError(t, err, engine) {
-							e.Close()
+							assert.NoError(t, e.Close())
 						}
 						return
 					}
@@ -234,7 +234,7 @@ func TestNoLDT(t *testing.T) {
 	inside(t, sandbox{apply: func() error { return deny(unix.SYS_MODIFY_LDT, syscall.ENOSYS) }}, func(t *testing.T) {
 		e, err := New()
 		require.NoError(t, err)
-		defer e.Close()
+		defer func() { assert.NoError(t, e.Close()) }()
 		cases := []oracle.Case{newCase(x86.Long64, []byte{0x90}), newCase(x86.Compat16, []byte{0x90}), newCase(x86.Compat32, []byte{0x90})}
 		results := run(t, e, cases)
 		assert.Equal(t, oracle.Ended, results[0].Ending)

@@ -169,7 +169,7 @@ func unsettableSegment(c *oracle.Case) string {
 // vol. 3, 5.5 and 5.6).
 func unloadable(s x86.Segment, a uint32) string {
 	code, set := a&x86.AttrCode != 0, a&x86.AttrWritable != 0
-	bad := false
+	var bad bool
 	switch s {
 	case x86.CS:
 		bad = !code

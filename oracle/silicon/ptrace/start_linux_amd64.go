@@ -80,18 +80,18 @@ func freePage(l *oracle.Layout) (uint64, error) {
 // start executes the gate, stopped before its first instruction.
 func (t *tracee) start(base uint64) error {
 	fd, err := unix.MemfdCreate("ptrace", unix.MFD_CLOEXEC|unix.MFD_EXEC)
-	if err == unix.EINVAL { // before Linux 6.3 every memfd is executable
+	if errors.Is(err, unix.EINVAL) { // before Linux 6.3 every memfd is executable
 		fd, err = unix.MemfdCreate("ptrace", unix.MFD_CLOEXEC)
 	}
 	if err != nil {
 		return fmt.Errorf("ptrace: memfd_create (executable): %w", err)
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }() // nothing to lose
 	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, fdFloor)
 	if err != nil {
 		return fmt.Errorf("ptrace: duplicate a descriptor above %d: %w", fdFloor, err)
 	}
-	defer unix.Close(high)
+	defer func() { _ = unix.Close(high) }()
 	if _, err := unix.Pwrite(high, gateFile(base), 0); err != nil {
 		return fmt.Errorf("ptrace: write the child's image: %w", err)
 	}

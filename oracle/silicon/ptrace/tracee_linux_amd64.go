@@ -24,6 +24,7 @@ type tracee struct {
 	xstate xstate
 	regs   syscall.PtraceRegs
 	info   siginfo
+	iov    syscall.Iovec
 	// neverStep is for tests: what does not end by itself is not ended.
 	neverStep bool
 }
@@ -91,14 +92,14 @@ func (t *tracee) getSiginfo() error {
 
 // regSet reads or writes the XSAVE image in the tracee's buffer.
 func (t *tracee) regSet(what uintptr) error {
-	iov := syscall.Iovec{Base: &t.xstate.image[0], Len: uint64(len(t.xstate.image))}
+	t.iov = syscall.Iovec{Base: &t.xstate.image[0], Len: uint64(len(t.xstate.image))}
 	if t.xstate.size != 0 {
-		iov.Len = uint64(t.xstate.size)
+		t.iov.Len = uint64(t.xstate.size)
 	}
-	if err := t.request(what, noteXState, unsafe.Pointer(&iov)); err != nil {
+	if err := t.request(what, noteXState, unsafe.Pointer(&t.iov)); err != nil {
 		return fmt.Errorf("ptrace: NT_X86_XSTATE: %w", err)
 	}
-	t.xstate.size = int(iov.Len)
+	t.xstate.size = int(t.iov.Len)
 	return nil
 }
 
@@ -115,7 +116,7 @@ func (t *tracee) wait() (unix.Signal, error) {
 		case err != nil:
 			return 0, fmt.Errorf("ptrace: wait4: %w", err)
 		case status.Stopped():
-			return unix.Signal(status.StopSignal()), nil
+			return status.StopSignal(), nil
 		}
 		t.pid = 0 // it has been waited for
 		return 0, errDead
@@ -179,5 +180,5 @@ func (t *tracee) close() {
 		}
 		t.pid = 0
 	}
-	t.pages.Close()
+	_ = t.pages.Close() // a mapping that cannot be undone is lost, and harms nothing
 }
