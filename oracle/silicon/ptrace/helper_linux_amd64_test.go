@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,7 +23,7 @@ func needed(t testing.TB, engine string, err error) {
 	if err == nil {
 		return
 	}
-	if strings.Contains(os.Getenv("RINGFENCE_REQUIRE"), engine) {
+	if slices.Contains(strings.Split(os.Getenv("RINGFENCE_REQUIRE"), ","), engine) {
 		t.Fatal(err)
 	}
 	t.Skip(err)
@@ -32,7 +33,7 @@ func needed(t testing.TB, engine string, err error) {
 func newExecutor(t testing.TB, options ...Option) *Executor {
 	t.Helper()
 	e, err := New(options...)
-	needed(t, "silicon", err)
+	needed(t, "ptrace", err)
 	t.Cleanup(func() { _ = e.Close() })
 	return e
 }

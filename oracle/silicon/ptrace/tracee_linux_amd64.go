@@ -111,7 +111,8 @@ func (t *tracee) wait() (unix.Signal, error) {
 		switch {
 		case err == syscall.EINTR:
 			continue
-		case err == syscall.ECHILD:
+		case err == syscall.ECHILD: // there is no such child any more
+			t.pid = 0
 			return 0, errDead
 		case err != nil:
 			return 0, fmt.Errorf("ptrace: wait4: %w", err)
