@@ -54,10 +54,16 @@ func ruleOf(w isa.Condition, result bool) RuleID {
 
 // find evaluates the row's rules on the case's inputs.
 func (u *undefined) find(k *Comparer, c *Case, in *decode.Inst) {
-	if k.Strict || in == nil || in.Row == 0 || c.Steps > 1 {
+	if in == nil || in.Row == 0 || c.Steps > 1 {
 		return
 	}
 	row := isa.Get(in.Row)
+	if row.Flags.Modified&x86.RF != 0 { // IRET: the next instruction clears it
+		u.add(k, RuleResumeFlag, x86.RF)
+	}
+	if k.Strict {
+		return
+	}
 	if f := row.Flags.Undefined; f != 0 {
 		u.add(k, RuleFlagsAlways, f)
 	}
@@ -164,7 +170,7 @@ func (c *Case) register(n, rex uint8, o *isa.Operand) uint64 {
 	return c.State.GPR[n&15]
 }
 
-// linear returns the linear address of the memory operand in 64-bit mode.
+// linear returns the linear address of the memory operand.
 func (c *Case) linear(in *decode.Inst) uint64 {
 	off := in.Disp
 	if in.Base < x86.NumGPR {
@@ -175,14 +181,15 @@ func (c *Case) linear(in *decode.Inst) uint64 {
 	if in.Index < x86.NumGPR {
 		off += c.State.GPR[in.Index] * uint64(in.Scale)
 	}
-	if in.AddrSize == 4 {
+	switch in.AddrSize {
+	case 2:
+		off = uint64(uint16(off))
+	case 4:
 		off = uint64(uint32(off))
 	}
-	switch in.Segment {
-	case x86.FS:
-		off += c.FSBase
-	case x86.GS:
-		off += c.GSBase
+	off += c.SegmentBase(in.Segment)
+	if c.State.Mode != x86.Long64 {
+		off = uint64(uint32(off))
 	}
 	return off
 }

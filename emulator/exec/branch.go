@@ -114,13 +114,21 @@ func into(c *Context) {
 
 func ud(c *Context) { c.raise(x86.Fault(x86.VectorUD)) }
 
-// bound raises #BR if the index is outside the signed bounds in memory, which
-// are one operand of twice the width.
+// bound raises #BR if the index is outside the signed bounds in memory. The
+// upper one is not read if the index is below the lower.
 func bound(c *Context) {
 	size := c.inst.OpSize
-	low := int64(signExtend(c.in[1]&masks[size&15], size))
-	high := int64(signExtend(c.in[1]>>(8*size), size))
-	if i := int64(signExtend(c.in[0], size)); i < low || i > high {
+	i := int64(signExtend(c.in[0], size))
+	low := c.load(c.segment, c.offset, size, step.IntentRead)
+	if c.outcome != step.Okay {
+		return
+	}
+	if i < int64(signExtend(low, size)) {
+		c.raise(x86.Fault(x86.VectorBR))
+		return
+	}
+	high := c.load(c.segment, (c.offset+uint64(size))&masks[c.inst.AddrSize&15], size, step.IntentRead)
+	if c.outcome == step.Okay && i > int64(signExtend(high, size)) {
 		c.raise(x86.Fault(x86.VectorBR))
 	}
 }

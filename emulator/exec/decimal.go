@@ -3,7 +3,8 @@ package exec
 import "github.com/seed-4e121ece/ringfence/emulator/x86"
 
 // Decimal adjustment, in the order of the manual's operations. None is valid
-// in 64-bit mode. OF is undefined throughout.
+// in 64-bit mode. OF is undefined throughout, and cleared by Intel's CPUs but
+// for AAD.
 
 func (c *Context) adjusted(al uint64, cf, af bool) {
 	c.setSize(1)
@@ -42,11 +43,17 @@ func (c *Context) ascii(sign uint64) {
 		ax += sign * 0x106
 	}
 	c.setReg(x86.RAX, 2, ax&0xff0f)
-	f := c.flags &^ (x86.CF | x86.AF)
+	f := x86.Flags(0)
 	if on {
-		f |= x86.CF | x86.AF
+		f = x86.CF | x86.AF
 	}
-	c.flags = f
+	if c.amd() {
+		c.setFlags(x86.CF|x86.AF, f)
+		return
+	}
+	// SF, ZF and PF are undefined: Intel's CPUs show what AL has become.
+	c.setSize(1)
+	c.setFlags(status, f|c.szp(ax&0xf))
 }
 
 func aaa(c *Context) { c.ascii(1) }
@@ -64,12 +71,15 @@ func aam(c *Context) {
 	c.setFlags(status, c.szp(al%base))
 }
 
+// aad leaves OF, AF and CF undefined: Intel's CPUs show those of the addition.
 func aad(c *Context) {
 	ax := c.State.GPR[x86.RAX]
-	al := ((ax>>8&0xff)*(c.inst.Imm&0xff) + ax) & 0xff
-	c.setReg(x86.RAX, 2, al)
 	c.setSize(1)
-	c.setFlags(status, c.szp(al))
+	al := c.add(ax&0xff, (ax>>8&0xff)*(c.inst.Imm&0xff)&0xff, 0)
+	c.setReg(x86.RAX, 2, al)
+	if c.amd() {
+		c.setFlags(status, c.szp(al))
+	}
 }
 
 func salc(c *Context) { c.setReg(x86.RAX, 1, -c.carry()) }

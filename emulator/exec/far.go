@@ -166,24 +166,42 @@ func callFar(c *Context) {
 		return
 	}
 	size := c.inst.OpSize
-	c.push(uint64(c.State.Selector[x86.CS]), size)
+	stack := c.stackOf(&r)
+	c.pushTo(stack, uint64(c.State.Selector[x86.CS]), size)
 	if c.outcome == step.Okay {
-		c.push(c.next, size)
+		c.pushTo(stack, c.next, size)
 	}
 	if c.outcome == step.Okay {
 		c.enterSegment(&r, t.offset)
 	}
 }
 
+// stackOf is the stack segment while a far CALL enters a code segment: one of 64
+// bits has no base and no limit for it, though rSP still has the old width (seen
+// on CPUs).
+func (c *Context) stackOf(code *x86.SegmentRegister) x86.Segment {
+	if c.ia32e() && code.Attributes&x86.AttrL != 0 {
+		return x86.SegNone
+	}
+	return x86.SS
+}
+
+// popped reads one of the slots of a far return: n from the top, of which size
+// bytes count. CPUs read the highest one first.
+func (c *Context) popped(n int, size uint8) uint64 {
+	if c.outcome != step.Okay {
+		return 0
+	}
+	sp := (c.stackPointer() + uint64(n)*uint64(c.inst.OpSize)) & masks[c.stackSize()&15]
+	return c.load(x86.SS, sp, size, step.IntentRead)
+}
+
 // retFar pops the return address and CS, and with an operand releases that many
 // bytes.
 func retFar(c *Context) {
 	size := c.inst.OpSize
-	offset := c.pop(size)
-	if c.outcome != step.Okay {
-		return
-	}
-	selector := uint16(c.pop(size))
+	selector := uint16(c.popped(1, 2))
+	offset := c.popped(0, size)
 	if c.outcome != step.Okay {
 		return
 	}
@@ -191,47 +209,56 @@ func retFar(c *Context) {
 	if !ok {
 		return
 	}
+	release := 2 * uint64(size)
 	if c.plan.n > 0 {
-		c.setStackPointer(c.stackPointer() + c.inst.Imm&0xffff)
+		release += c.inst.Imm & 0xffff
 	}
+	c.setStackPointer(c.stackPointer() + release)
 	c.enterSegment(&r, offset)
 }
 
 // iret returns to the same privilege level. In 64-bit mode it loads SS and RSP
 // too.
 func iret(c *Context) {
-	if c.State.Mode == x86.Real || c.State.Mode == x86.VM86 {
+	switch {
+	case c.State.Mode == x86.Real || c.State.Mode == x86.VM86:
+		c.outcome = step.Unhandleable
+		return
+	case c.flags&x86.NT != 0 && c.ia32e():
+		c.raise(x86.FaultCode(x86.VectorGP, 0))
+		return
+	case c.flags&x86.NT != 0: // a return to another task
 		c.outcome = step.Unhandleable
 		return
 	}
-	if c.flags&x86.NT != 0 {
-		if c.outcome = step.Unhandleable; c.ia32e() {
-			c.raise(x86.FaultCode(x86.VectorGP, 0))
-		}
+	size := c.inst.OpSize
+	var sp uint64
+	var ss uint16
+	long := c.State.Mode == x86.Long64
+	if long {
+		ss = uint16(c.popped(4, 2))
+		sp = c.popped(3, size)
+	}
+	flags := c.popped(2, size)
+	selector := uint16(c.popped(1, 2))
+	offset := c.popped(0, size)
+	if c.outcome != step.Okay {
 		return
 	}
-	var v [5]uint64
-	n := 3
-	if c.State.Mode == x86.Long64 {
-		n = 5
-	}
-	for i := range v[:n] {
-		if v[i] = c.pop(c.inst.OpSize); c.outcome != step.Okay {
-			return
-		}
-	}
-	r, ok := c.codeSegment(uint16(v[1]), true)
+	r, ok := c.codeSegment(selector, true)
 	if !ok {
 		return
 	}
-	if n == 5 {
-		c.loadSegment(x86.SS, uint16(v[4]))
+	if long {
+		c.loadSegment(x86.SS, ss)
 		c.retire &^= step.RetireMovSS
-		c.setReg(x86.RSP, 8, v[3]&masks[c.inst.OpSize&15])
+		c.setReg(x86.RSP, 8, sp)
+	} else {
+		c.setStackPointer(c.stackPointer() + 3*uint64(size))
 	}
 	if c.outcome == step.Okay {
-		c.enterSegment(&r, v[0])
+		c.enterSegment(&r, offset)
 	}
-	c.loadFlags(x86.Flags(v[2]), x86.RF)
+	c.loadFlags(x86.Flags(flags), x86.RF)
 	c.retire |= step.RetireUnblockNMI
 }

@@ -127,7 +127,7 @@ var families = map[string]family{
 
 	"LOOP": own(loop), "LOOPE": own(loop), "LOOPNE": own(loop), "LOOPZ": own(loop), "LOOPNZ": own(loop),
 	"JCXZ": own(jrcxz), "JECXZ": own(jrcxz), "JRCXZ": own(jrcxz), "RET": own(ret), "RETN": own(ret),
-	"INT3": own(int3), "INT1": own(int1), "INT": own(intn), "INTO": own(into), "BOUND": own(bound),
+	"INT3": own(int3), "INT1": own(int1), "INT": own(intn), "INTO": own(into), "BOUND": {run: bound, own: true, loads: true},
 	"RETF": own(retFar), "IRET": own(iret), "IRETD": own(iret), "IRETQ": own(iret),
 	"UD0": own(ud), "UD1": own(ud), "UD2": own(ud),
 
@@ -140,7 +140,8 @@ var families = map[string]family{
 	"OUTS": own(outs), "OUTSB": own(outs), "OUTSW": own(outs), "OUTSD": own(outs),
 
 	"NOP": own(nop), "PAUSE": own(nop), "LFENCE": own(nop), "MFENCE": own(nop), "SFENCE": own(nop), "SERIALIZE": own(nop), "PTWRITE": own(nop),
-	"CLFLUSH": own(clflush), "CLFLUSHOPT": own(clflushopt), "CLWB": own(clwb),
+	"CLFLUSH": {run: clflush, own: true, loads: true}, "CLFLUSHOPT": {run: clflushopt, own: true, loads: true},
+	"CLWB": {run: clwb, own: true, loads: true},
 
 	"CPUID": own(cpuid), "RDTSC": own(rdtsc), "RDTSCP": own(rdtscp), "RDPID": own(rdpid),
 	"RDRAND": own(rdrand), "RDSEED": own(rdseed),
@@ -149,7 +150,7 @@ var families = map[string]family{
 	"CLAC": own(supervisor), "STAC": own(supervisor),
 	"DAA": own(daa), "DAS": own(das), "AAA": own(aaa), "AAS": own(aas), "AAM": own(aam), "AAD": own(aad),
 	"SALC": own(salc),
-	"ARPL": simple(arpl), "LAR": own(lar), "LSL": own(lsl), "VERR": own(verr), "VERW": own(verw),
+	"ARPL": own(arpl), "LAR": own(lar), "LSL": own(lsl), "VERR": own(verr), "VERW": own(verw),
 }
 
 // familyOf finds the meaning of a row; run is nil if there is none.

@@ -17,18 +17,27 @@ func (c *Context) protectedOnly() bool {
 	return true
 }
 
-// arpl raises the RPL of the destination to that of the source.
+// arpl raises the RPL of the destination to that of the source. Memory is
+// written, and checked for writing, only where it changes.
 func arpl(c *Context) {
 	if !c.protectedOnly() {
 		return
 	}
-	d, s := c.in[0], c.in[1]&3
-	c.assign(x86.ZF, d&3 < s)
-	if d&3 < s {
-		c.out[0] = d&^3 | s
-		return
+	d := c.reg(c.inst.RM, 2)
+	if c.inst.IsMem {
+		if d = c.load(c.segment, c.offset, 2, step.IntentRead); c.outcome != step.Okay {
+			return
+		}
 	}
-	c.keep(0)
+	s := c.in[1] & 3
+	c.assign(x86.ZF, d&3 < s)
+	switch {
+	case d&3 >= s:
+	case c.inst.IsMem:
+		c.store(c.segment, c.offset, 2, d&^3|s)
+	default:
+		c.setReg(c.inst.RM, 2, d&^3|s)
+	}
 }
 
 // visible returns the descriptor of a selector, if there is one that the

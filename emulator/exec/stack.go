@@ -93,7 +93,7 @@ func enter(c *Context) {
 	level := c.inst.Imm2 & 0x1f
 	wrap := masks[c.stackSize()&15]
 	c.push(c.State.GPR[x86.RBP], size)
-	frame := c.stackPointer()
+	frame := c.current(x86.RSP) // all of it, whatever the width of the stack
 	if level > 0 {
 		bp := c.State.GPR[x86.RBP]
 		for i := uint16(1); i < level && c.outcome == step.Okay; i++ {

@@ -326,15 +326,19 @@ const (
 	CacheWriteBack
 )
 
-// flush is CLFLUSH, CLFLUSHOPT and CLWB. It faults as a load of a byte does:
-// the table has it read its operand.
+// flush is CLFLUSH, CLFLUSHOPT and CLWB. It faults as a load of a byte does, but
+// reaches execute-only segments too, as a fetch does (SDM vol. 2, CLFLUSH).
 func (c *Context) flush(kind uint32) {
 	if !c.need(step.HookCacheOp) {
 		return
 	}
+	c.load(c.segment, c.offset, 1, step.IntentFetch)
+	if c.outcome != step.Okay {
+		return
+	}
 	if op := c.newOp(step.OpCache); op != nil {
 		op.Index = kind
-		op.Access = step.Access{Offset: c.offset, Size: 1, Segment: c.segment, Intent: step.IntentRead}
+		op.Access = step.Access{Offset: c.offset, Size: 1, Segment: c.segment, Intent: step.IntentFetch}
 	}
 }
 

@@ -41,7 +41,7 @@ func (m *Machine) segmented(a *step.Access, ev *x86.Event) (uint64, bool) {
 			*ev = segmentFault(a.Segment)
 			return 0, false
 		}
-	} else if last > uint64(s.Limit) && s.Limit != 0xffffffff {
+	} else if last > uint64(s.Limit) && !isFlat(s) {
 		*ev = segmentFault(a.Segment)
 		return 0, false
 	}
@@ -60,6 +60,11 @@ func (m *Machine) system(a *step.Access, ev *x86.Event) (uint64, bool) {
 	}
 	return uint64(uint32(linear)), ok
 }
+
+// isFlat says that a segment is the whole of the 32-bit address space. What
+// happens at its end is not architectural (SDM vol. 3, 5.3): CPUs go on at
+// address 0, as they do not where the base is another.
+func isFlat(s *x86.SegmentRegister) bool { return s.Base == 0 && s.Limit == 0xffffffff }
 
 func isExpandDown(s *x86.SegmentRegister) bool {
 	return s.Attributes&(x86.AttrS|x86.AttrCode|x86.AttrExpand) == x86.AttrS|x86.AttrExpand
@@ -81,6 +86,8 @@ func allowed(s *x86.SegmentRegister, intent step.Intent, protected bool) bool {
 	switch intent {
 	case step.IntentModify, step.IntentWrite:
 		return !code && flag
+	case step.IntentFetch:
+		return true
 	default:
 		return !code || flag
 	}

@@ -206,12 +206,26 @@ func retired(a *answer, p *plan, c *oracle.Case, r *oracle.Result) bool {
 	case x86.VectorPF:
 		// The fetch behind the instruction failed: at the end of the code
 		// pages, or where a branch went.
-		return a.err&x86.PFFetch != 0 && a.cr2 == p.linear(c, a.rip) && a.rip != start
+		return a.err&x86.PFFetch != 0 && a.cr2 == p.landed(c, r.State.Selector[x86.CS], a.rip) && a.rip != start
 	case x86.VectorGP:
 		// The next instruction would begin beyond the limit of CS.
 		return a.err == 0 && a.rip != start && a.rip > p.limit
 	}
 	return false
+}
+
+// landed is the linear address of RIP behind an instruction that may have loaded
+// CS.
+func (p *plan) landed(c *oracle.Case, selector uint16, rip uint64) uint64 {
+	if selector == c.State.Selector[x86.CS] {
+		return p.linear(c, rip)
+	}
+	for i := range c.LDT {
+		if c.LDT[i].Selector == selector {
+			return uint64(uint32(c.LDT[i].Base + rip))
+		}
+	}
+	return rip // the kernel's segments
 }
 
 // event translates a trap number, error code and CR2.

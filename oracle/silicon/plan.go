@@ -103,6 +103,9 @@ func (g *geometry) compose(p *plan, c *oracle.Case, want Stop, pads *pads, out *
 	if want == StopAuto {
 		p.stop = choose(p, &m, overlap)
 	}
+	if why := p.unstoppable(c, &m); why != "" && want == StopAuto {
+		return why
+	}
 	if p.stop == StopPad {
 		if p.sh.length == 0 || !p.padFits() {
 			return "stop: no room for a landing pad"
@@ -110,6 +113,40 @@ func (g *geometry) compose(p *plan, c *oracle.Case, want Stop, pads *pads, out *
 		copy(out[p.codeOff+p.sh.length:], pads[p.pad])
 	}
 	return ""
+}
+
+// unstoppable says why the stop that was chosen would not give the instruction's
+// own result, or "".
+func (p *plan) unstoppable(c *oracle.Case, m *memory) string {
+	s := &p.sh
+	asked := c.State.RFLAGS&uint64(x86.TF) != 0
+	switch {
+	case p.stop == StopTrap && s.shadows():
+		return "stop: the instruction holds off the trap that would end it"
+	case p.stop == StopTrap && s.uses&storesFlags != 0 && !asked:
+		return "stop: the instruction would store the trap flag that ends it"
+	case p.stop == StopTrap && s.uses&repeats != 0 && !asked:
+		return "stop: the trap would end the instruction after one iteration"
+	case s.class == classIRET && !p.iretStops(m):
+		return "stop: IRET goes to where nothing stops it"
+	}
+	return ""
+}
+
+// iretStops says that execution stops where an IRET goes, if it goes anywhere.
+func (p *plan) iretStops(m *memory) bool {
+	top, size := m.stackTop(), uint64(p.sh.opBytes)
+	if p.sh.rex&8 != 0 {
+		size = 8
+	}
+	value := func(addr uint64) (v uint64) {
+		for i := range size {
+			b, _ := m.at(addr + i)
+			v |= uint64(b) << (8 * i)
+		}
+		return v
+	}
+	return m.stops(p.landed(m.c, uint16(value(top+size)), value(top)))
 }
 
 // segments notes what the mode and CS make of the code.
@@ -157,7 +194,7 @@ func choose(p *plan, m *memory, overlap bool) Stop {
 	}
 	switch s.class {
 	case classUnknown:
-		if p.measured == notValid || p.measured > 0 && m.stops(p.next+p.base) {
+		if p.measured == notValid || p.measured > 0 && !s.goes && m.stops(p.next+p.base) {
 			return StopBreakpoint
 		}
 		return StopTrap

@@ -63,6 +63,7 @@ type shape struct {
 	addrsize  bool
 	seg       byte  // segment-override prefix that counts, or 0
 	width     uint8 // of the code: 16, 32 or 64
+	goes      bool  // of classUnknown: a branch all the same
 	opBytes   uint8 // operand size, but for REX.W: 2 or 4
 	addrBytes uint8 // address size: 2, 4 or 8
 	rex       byte  // with the bits of a VEX prefix in the same places
@@ -480,8 +481,18 @@ func (s *shape) relative() {
 func (s *shape) near(c class) {
 	s.class = c
 	if s.opsize && s.width == 64 {
-		s.class = classUnknown
+		s.class, s.goes = classUnknown, true
 	}
+}
+
+// shadows is true of MOV SS and POP SS, after which the CPU takes no trap until
+// one instruction more is over (SDM vol. 3, 6.8.3).
+func (s *shape) shadows() bool {
+	const ssNumber = 2 // as ModRM encodes it
+	if s.opmap != mapOne || s.vex {
+		return false
+	}
+	return s.opcode == 0x17 && s.width != 64 || s.opcode == 0x8e && s.modrm>>3&7 == ssNumber
 }
 
 // The two-byte map: letters as above; '!' is not known here.
