@@ -180,7 +180,8 @@ func (c *client) batches(n int, exchange func(from, to int) (int, *failure), fai
 			// It answers one by one: the first without an answer is suspect.
 			size = 1
 		default:
-			size = max(1, (to-i)/2)
+			// A hang costs the whole timeout: few, large steps.
+			size = max(1, (to-i)/16)
 		}
 	}
 	return nil

@@ -38,7 +38,7 @@ func readFrame(r *bufio.Reader, buf []byte) ([]byte, error) {
 	var head [4]byte
 	if n, err := io.ReadFull(r, head[:]); err != nil {
 		if n > 0 && errors.Is(err, io.ErrUnexpectedEOF) {
-			return buf, fmt.Errorf("%w: the stream ended after %d of the 4 bytes of a length", errFrame, n)
+			return buf, fmt.Errorf("%w: %w: the stream ended after %d of the 4 bytes of a length", errFrame, err, n)
 		}
 		return buf, err
 	}
@@ -54,7 +54,7 @@ func readFrame(r *bufio.Reader, buf []byte) ([]byte, error) {
 		buf = append(buf, make([]byte, n)...)
 		if m, err := io.ReadFull(r, buf[at:]); err != nil {
 			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-				return buf, fmt.Errorf("%w: the stream ended after %d of %d bytes", errFrame, at+m, length)
+				return buf, fmt.Errorf("%w: %w: the stream ended after %d of %d bytes", errFrame, io.ErrUnexpectedEOF, at+m, length)
 			}
 			return buf, err
 		}

@@ -154,7 +154,8 @@ func (p *process) failed(err error, allowed time.Duration) *failure {
 	// Whoever ends by itself is given the time to do so, for its exit status.
 	var nonsense *nonsenseError
 	ended := false
-	if !errors.As(err, &nonsense) && !p.late.Load() {
+	talking := errors.As(err, &nonsense) || errors.Is(err, errFrame) && !errors.Is(err, io.ErrUnexpectedEOF)
+	if !talking && !p.late.Load() {
 		select {
 		case <-p.waited:
 			ended = true
@@ -168,7 +169,7 @@ func (p *process) failed(err error, allowed time.Duration) *failure {
 		return &failure{oracle.RanAway, fmt.Sprintf("no answer in %v; the process was killed%s", allowed, p.stderr.note())}
 	case nonsense != nil:
 		return &failure{oracle.Died, nonsense.Error() + p.stderr.note()}
-	case errors.Is(err, errFrame):
+	case errors.Is(err, errFrame) && !ended:
 		return &failure{oracle.Died, fmt.Sprintf("nonsense: %v%s", err, p.stderr.note())}
 	case ended && p.status != nil:
 		return &failure{oracle.Died, fmt.Sprintf("the process ended: %v%s", p.status, p.stderr.note())}
