@@ -10,6 +10,7 @@ import (
 	"github.com/seed-4e121ece/ringfence/emulator/decode"
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
+	"github.com/seed-4e121ece/ringfence/fuzz/sweep"
 	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
 	"github.com/seed-4e121ece/ringfence/oracle"
 	"github.com/seed-4e121ece/ringfence/oracle/external/clib"
@@ -42,6 +43,14 @@ var registry = []engine{
 			}
 			return e, nil
 		},
+		decoder: func() (decoder, error) {
+			d, err := silicon.NewDecoder()
+			if err != nil {
+				return decoder{}, err
+			}
+			return decoder{d, func([]byte, x86.Mode, *oracle.Decoded) string { return "an instruction" }}, nil
+		},
+		quirks:  sweep.CPUQuirks,
 		inspect: inspectSilicon,
 	},
 	{

@@ -121,7 +121,7 @@ func (f *fuzzFlags) engines(cfg *campaign.Config) error {
 		if e.executor != nil {
 			cfg.References = append(cfg.References, campaign.Engine{Name: e.name, New: e.executor})
 		}
-		if e.decoder != nil && subject.decoder != nil {
+		if e.decoder != nil && subject.decoder != nil && e.name != "silicon" { // the CPU takes part by executing
 			cfg.Decoders = append(cfg.Decoders, e.decoderEngine())
 		}
 	}

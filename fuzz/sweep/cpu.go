@@ -1,0 +1,77 @@
+package sweep
+
+import (
+	"slices"
+
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+	"github.com/seed-4e121ece/ringfence/oracle"
+)
+
+// cpuName is the name of the CPU as an engine.
+const cpuName = "silicon"
+
+// CPUQuirks returns what the CPU calls undefined although it is an
+// instruction: the CPU as a decoder is a process at CPL 3, and some
+// instructions are #UD there, or because the operating system has not enabled
+// them. Each is a rule of the manual, not a fault.
+func CPUQuirks() []oracle.Quirk { return cpuQuirks }
+
+// undefinedAs is a rule: the CPU answers #UD to instructions of those names.
+func undefinedAs(name, reason string, names []string, evidence ...oracle.Evidence) oracle.Quirk {
+	return oracle.Quirk{
+		Engine: cpuName, Name: name, Decoded: oracle.DecodedValidity, Reason: reason, Evidence: evidence,
+		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			return right.Valid && !wrong.Valid && wrong.Reason == "undefined" && slices.Contains(names, right.Mnemonic)
+		},
+	}
+}
+
+// undefined is evidence of an instruction that is #UD for a process.
+func undefined(bytes, truth, source string) oracle.Evidence {
+	return oracle.Evidence{Bytes: bytes, Mode: x86.Long64, Says: "#UD", Truth: truth, Source: source}
+}
+
+var cpuQuirks = []oracle.Quirk{
+	undefinedAs(
+		"undefined-by-definition", "the instruction is there to raise #UD", []string{"UD0", "UD1", "UD2"},
+		undefined("0f0b", "2 UD2", "SDM vol. 2, UD"), undefined("0fffc0", "3 UD0", "SDM vol. 2, UD"),
+	),
+	undefinedAs("outside-smm", "#UD outside system management mode", []string{"RSM"}, undefined("0faa", "2 RSM", "SDM vol. 2, RSM")),
+	undefinedAs(
+		"above-cpl-0", "#UD above CPL 0, where others are #GP(0)", []string{"CLAC", "STAC", "MONITOR", "MWAIT", "MONITORX", "MWAITX", "ENCLS", "ENCLV"},
+		undefined("0f01ca", "3 CLAC", "SDM vol. 2, CLAC"), undefined("0f01c8", "3 MONITOR", "SDM vol. 2, MONITOR"),
+	),
+	undefinedAs(
+		"vmx-off", "#UD outside VMX operation; a hypervisor that hides VMX answers so too",
+		[]string{"VMCALL", "VMLAUNCH", "VMRESUME", "VMXOFF", "VMXON", "VMREAD", "VMWRITE", "VMPTRLD", "VMPTRST", "VMCLEAR", "INVEPT", "INVVPID", "VMFUNC"},
+		undefined("0f01c2", "3 VMLAUNCH", "SDM vol. 3, VMLAUNCH"),
+	),
+	undefinedAs(
+		"svm-off", "#UD with EFER.SVME 0; a hypervisor that hides SVM answers so too",
+		[]string{"VMRUN", "VMMCALL", "VMLOAD", "VMSAVE", "STGI", "CLGI", "INVLPGA", "SKINIT", "VMGEXIT"},
+		undefined("0f01d8", "3 VMRUN", "APM vol. 3, VMRUN"),
+	),
+	undefinedAs("smx-off", "#UD with CR4.SMXE 0", []string{"GETSEC"}, undefined("0f37", "2 GETSEC", "SDM vol. 2, GETSEC")),
+	undefinedAs(
+		"not-enabled", "#UD where the operating system has not set the bit of CR4 or XCR0 (PKE, CET, FSGSBASE, UINTR, KL)",
+		[]string{
+			"RDPKRU", "WRPKRU", "SETSSBSY", "SAVEPREVSSP", "RSTORSSP", "CLRSSBSY", "WRSSD", "WRSSQ", "WRUSSD", "WRUSSQ", "INCSSPD", "INCSSPQ",
+			"RDFSBASE", "RDGSBASE", "WRFSBASE", "WRGSBASE", "UIRET", "TESTUI", "CLUI", "STUI", "SENDUIPI",
+			"AESENC128KL", "AESDEC128KL", "AESENC256KL", "AESDEC256KL", "AESENCWIDE128KL", "AESDECWIDE128KL", "AESENCWIDE256KL", "AESDECWIDE256KL",
+			"ENCODEKEY128", "ENCODEKEY256",
+		},
+		undefined("0f01ee", "3 RDPKRU", "SDM vol. 2, RDPKRU"),
+	),
+	undefinedAs(
+		"other-vendor-mode", "#UD outside 64-bit mode on Intel's CPUs (SYSCALL), in long mode on AMD's (SYSENTER, SYSEXIT)",
+		[]string{"SYSCALL", "SYSRET", "SYSENTER", "SYSEXIT"}, undefined("0f34", "2 SYSENTER", "APM vol. 3, SYSENTER"),
+	),
+}
+
+// undefinedHere says that a rule of this page explains why the CPU calls an
+// instruction undefined.
+func undefinedHere(code []byte, mode x86.Mode, right *oracle.Decoded) bool {
+	s := oracle.NewQuirkSet(cpuQuirks)
+	_, q := s.ExplainDecoded(code, mode, oracle.DecodedValidity, right, &oracle.Decoded{Covered: true, Reason: "undefined"})
+	return q != nil
+}
