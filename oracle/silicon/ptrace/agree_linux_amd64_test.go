@@ -20,6 +20,7 @@ import (
 var (
 	randomCount = flag.Int("random", 5_000, "random strings a mode to hold the runner against ptrace with")
 	randomSeed  = flag.Uint64("seed", 2, "seed of the random strings and of the states")
+	showExcused = flag.Bool("excused", false, "print the differences that a rule explains")
 	stateCount  = flag.Int("states", 3, "states a string of the decoding tests is run with")
 )
 
@@ -31,6 +32,7 @@ type agreement struct {
 	comparer oracle.Comparer
 	endings  map[string]int
 	rules    map[string]int
+	notes    map[string]int
 	compared int
 	failed   int
 }
@@ -132,6 +134,10 @@ func (a *agreement) compare(c *oracle.Case, slow, fast *oracle.Result) string {
 	}
 	why := a.differ(c, slow, fast)
 	if why != "" && a.excused(false, c, &o, slow, fast) {
+		if *showExcused {
+			fmt.Printf("% x in %v at %#x, flags %#x, gpr %x: %s\nptrace  %s\nsilicon %s\n",
+				c.CodeBytes(), c.State.Mode, c.State.RIP, c.State.RFLAGS, c.State.GPR, why, describe(slow), describe(fast))
+		}
 		return ""
 	}
 	return why
@@ -141,10 +147,21 @@ func (a *agreement) excused(whole bool, c *oracle.Case, o *opcode, slow, fast *o
 	for _, x := range excuses {
 		if x.whole == whole && x.holds(c, o, slow, fast) {
 			a.rules[x.name]++
+			if x.whole {
+				a.notes[x.name+", "+firstNote(slow, fast)]++
+			}
 			return true
 		}
 	}
 	return false
+}
+
+// firstNote says which of the two had to give a reason, and the reason.
+func firstNote(slow, fast *oracle.Result) string {
+	if fast.Ending == oracle.Unsupported || fast.Ending == oracle.Quarantined {
+		return "silicon: " + fast.Note
+	}
+	return "ptrace: " + slow.Note
 }
 
 // differ returns in what two results differ, or "".
@@ -205,7 +222,7 @@ func (a *agreement) agree(t *testing.T, slow, fast oracle.Executor, cases []orac
 }
 
 func newAgreement() *agreement {
-	return &agreement{endings: map[string]int{}, rules: map[string]int{}}
+	return &agreement{endings: map[string]int{}, rules: map[string]int{}, notes: map[string]int{}}
 }
 
 // report prints what was compared and what each rule did.
@@ -215,6 +232,9 @@ func (a *agreement) report(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(a.rules)) {
 		i := slices.IndexFunc(excuses, func(x excuse) bool { return x.name == name })
 		t.Logf("%8d %s: %s", a.rules[name], name, excuses[i].reason)
+	}
+	for _, note := range slices.Sorted(maps.Keys(a.notes)) {
+		t.Logf("%16d %s", a.notes[note], note)
 	}
 	for i, n := range a.comparer.Counts {
 		if n.Masked != 0 {
