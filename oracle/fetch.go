@@ -42,9 +42,18 @@ func beyond(c *Case, in *decode.Inst, ev *x86.Event) bool {
 		n := ev.Address - c.CodeAddress()
 		return ev.ErrorCode&x86.PFFetch != 0 && ev.Address%PageSize == 0 && n >= uint64(in.Length) && n <= uint64(in.Length)+maxTail
 	case x86.VectorGP:
-		return ev.ErrorCode == 0 && in.Length+maxTail > decode.MaxLength
+		return ev.ErrorCode == 0 && (in.Length+maxTail > decode.MaxLength || beyondLimit(c, in))
 	}
 	return false
+}
+
+// beyondLimit says whether such a byte may lie beyond the limit of CS.
+func beyondLimit(c *Case, in *decode.Inst) bool {
+	if c.State.Mode == x86.Long64 {
+		return false
+	}
+	cs := c.Segment(x86.CS)
+	return c.State.RIP+uint64(in.Length)+maxTail > uint64(cs.Limit)
 }
 
 // everything is a CPU with each feature of the table.

@@ -165,25 +165,44 @@ func callFar(c *Context) {
 	if !ok {
 		return
 	}
-	size := c.inst.OpSize
 	stack := c.stackOf(&r)
-	c.pushTo(stack, uint64(c.State.Selector[x86.CS]), size)
+	c.pushTo(stack, uint64(c.State.Selector[x86.CS]))
 	if c.outcome == step.Okay {
-		c.pushTo(stack, c.next, size)
+		c.pushTo(stack, c.next)
 	}
 	if c.outcome == step.Okay {
 		c.enterSegment(&r, t.offset)
 	}
 }
 
-// stackOf is the stack segment while a far CALL enters a code segment: one of 64
-// bits has no base and no limit for it, though rSP still has the old width (seen
-// on CPUs).
-func (c *Context) stackOf(code *x86.SegmentRegister) x86.Segment {
-	if c.ia32e() && code.Attributes&x86.AttrL != 0 {
-		return x86.SegNone
+// farStack is how a far CALL reaches the stack.
+type farStack struct {
+	segment x86.Segment
+	// width is that of the stack pointer in bytes.
+	width uint8
+}
+
+// stackOf is the stack of a far CALL that enters a code segment. From
+// compatibility mode, one of 64 bits has no base and no limit for the stack,
+// though rSP still has the old width; from 64-bit mode, one of 32 or 16 bits
+// finds a stack pointer of 32 (seen on CPUs).
+func (c *Context) stackOf(code *x86.SegmentRegister) farStack {
+	long := c.State.Mode == x86.Long64
+	switch to64 := c.ia32e() && code.Attributes&x86.AttrL != 0; {
+	case to64 && !long:
+		return farStack{x86.SegNone, c.stackSize()}
+	case !to64 && long:
+		return farStack{x86.SS, 4}
 	}
-	return x86.SS
+	return farStack{x86.SS, c.stackSize()}
+}
+
+// pushTo pushes a slot of the operand size.
+func (c *Context) pushTo(stack farStack, v uint64) {
+	size := c.inst.OpSize
+	sp := (c.current(x86.RSP) - uint64(size)) & masks[stack.width&15]
+	c.store(stack.segment, sp, size, v)
+	c.setReg(x86.RSP, stack.width, sp)
 }
 
 // popped reads one of the slots of a far return: n from the top, of which size
@@ -232,16 +251,16 @@ func iret(c *Context) {
 		return
 	}
 	size := c.inst.OpSize
+	flags := c.popped(2, size)
+	selector := uint16(c.popped(1, 2))
+	offset := c.popped(0, size)
 	var sp uint64
 	var ss uint16
 	long := c.State.Mode == x86.Long64
 	if long {
-		ss = uint16(c.popped(4, 2))
 		sp = c.popped(3, size)
+		ss = uint16(c.popped(4, 2))
 	}
-	flags := c.popped(2, size)
-	selector := uint16(c.popped(1, 2))
-	offset := c.popped(0, size)
 	if c.outcome != step.Okay {
 		return
 	}

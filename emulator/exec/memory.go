@@ -163,12 +163,9 @@ func (c *Context) stageWide(a step.Access, data []byte) {
 }
 
 // push stages a value of size bytes on the stack and moves rSP.
-func (c *Context) push(v uint64, size uint8) { c.pushTo(x86.SS, v, size) }
-
-// pushTo pushes through a segment that may not be SS.
-func (c *Context) pushTo(seg x86.Segment, v uint64, size uint8) {
+func (c *Context) push(v uint64, size uint8) {
 	sp := (c.stackPointer() - uint64(size)) & masks[c.stackSize()&15]
-	c.store(seg, sp, size, v)
+	c.store(x86.SS, sp, size, v)
 	c.setStackPointer(sp)
 }
 

@@ -116,9 +116,13 @@ func normalRegisters(p *plan, c *oracle.Case, r *oracle.Result) {
 
 // narrowStack says that the stack pointer had, or may have had, 16 bits when the
 // kernel was entered. What then arrives in its register dump has the rest of
-// ESP clear (seen under hypervisors; by the manual the whole of RSP is saved).
+// ESP clear (seen under hypervisors; by the manual the whole of RSP is saved). A
+// far branch out of 64-bit code leaves 32 bits.
 func narrowStack(c *oracle.Case, r *oracle.Result) bool {
-	return c.State.Mode != x86.Long64 && (c.State.StackWidth == 16 || r.State.Selector[x86.SS] != c.State.Selector[x86.SS])
+	if c.State.Mode == x86.Long64 {
+		return r.State.Selector[x86.CS] != c.State.Selector[x86.CS]
+	}
+	return c.State.StackWidth == 16 || r.State.Selector[x86.SS] != c.State.Selector[x86.SS]
 }
 
 // entersKernel is true of SYSCALL and INT 80h; SYSENTER is not run.

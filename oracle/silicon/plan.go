@@ -127,6 +127,8 @@ func (p *plan) unstoppable(c *oracle.Case, m *memory) string {
 		return "stop: the instruction would store the trap flag that ends it"
 	case p.stop == StopTrap && s.uses&repeats != 0 && !asked:
 		return "stop: the trap would end the instruction after one iteration"
+	case p.stop == StopTrap && c.State.Mode != x86.Long64 && c.State.StackWidth == 16 && c.State.GPR[x86.RSP]>>16 != 0:
+		return "stop: the trap flag is set by IRET, which loads 16 bits of ESP with a 16-bit stack"
 	case s.class == classIRET && !p.iretStops(m):
 		return "stop: IRET goes to where nothing stops it"
 	}
