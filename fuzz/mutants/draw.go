@@ -9,15 +9,8 @@ import (
 // module's folder. Packages without candidates are passed over.
 type Weights map[string]int
 
-// kindWeights make up for operators that find many sites (constants) beside
-// those that find few (dropped cases). An operator that is not named has 2.
-var kindWeights = map[string]int{
-	"constant": 3, "compare": 3, "drop-check": 4, "negate": 3, "bitwise": 4, "arithmetic": 3, "drop-statement": 4, "width": 3, "row": 4,
-	"force-check": 1, "bool": 1,
-}
-
 // drawer draws candidates, each once, in an order that depends on the seed
-// alone.
+// alone: a package by its weight, then any of its sites.
 type drawer struct {
 	rnd   *rand.Rand
 	pools []pool
@@ -25,35 +18,17 @@ type drawer struct {
 
 type pool struct {
 	weight int
-	kinds  []kindPool
-}
-
-type kindPool struct {
-	weight int
 	left   []*Mutant
 }
 
 func newDrawer(candidates []*Mutant, weights Weights, seed uint64) *drawer {
 	d := &drawer{rnd: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15))}
-	byPackage := map[string]map[string][]*Mutant{}
+	byPackage := map[string][]*Mutant{}
 	for _, m := range candidates {
-		kinds := byPackage[m.Package]
-		if kinds == nil {
-			kinds = map[string][]*Mutant{}
-			byPackage[m.Package] = kinds
-		}
-		kinds[m.Kind] = append(kinds[m.Kind], m)
+		byPackage[m.Package] = append(byPackage[m.Package], m)
 	}
 	for _, name := range sorted(byPackage) {
-		p := pool{weight: max(1, weights[name])}
-		for _, kind := range sorted(byPackage[name]) {
-			w, ok := kindWeights[kind]
-			if !ok {
-				w = 2
-			}
-			p.kinds = append(p.kinds, kindPool{w, byPackage[name][kind]})
-		}
-		d.pools = append(d.pools, p)
+		d.pools = append(d.pools, pool{max(1, weights[name]), byPackage[name]})
 	}
 	return d
 }
@@ -71,7 +46,7 @@ func sorted[V any](m map[string]V) []string {
 func (d *drawer) draw() *Mutant {
 	total := 0
 	for _, p := range d.pools {
-		if len(p.kinds) > 0 {
+		if len(p.left) > 0 {
 			total += p.weight
 		}
 	}
@@ -81,37 +56,22 @@ func (d *drawer) draw() *Mutant {
 	at := d.rnd.IntN(total)
 	for i := range d.pools {
 		p := &d.pools[i]
-		if len(p.kinds) == 0 {
+		if len(p.left) == 0 {
 			continue
 		}
 		if at -= p.weight; at < 0 {
-			return d.drawFrom(p)
+			return p.draw(d.rnd)
 		}
 	}
 	return nil
 }
 
-func (d *drawer) drawFrom(p *pool) *Mutant {
-	total := 0
-	for _, k := range p.kinds {
-		total += k.weight
-	}
-	at := d.rnd.IntN(total)
-	for i := range p.kinds {
-		k := &p.kinds[i]
-		if at -= k.weight; at >= 0 {
-			continue
-		}
-		j := d.rnd.IntN(len(k.left))
-		m := k.left[j]
-		k.left[j] = k.left[len(k.left)-1]
-		k.left = k.left[:len(k.left)-1]
-		if len(k.left) == 0 {
-			p.kinds = append(p.kinds[:i], p.kinds[i+1:]...)
-		}
-		return m
-	}
-	return nil
+func (p *pool) draw(rnd *rand.Rand) *Mutant {
+	j := rnd.IntN(len(p.left))
+	m := p.left[j]
+	p.left[j] = p.left[len(p.left)-1]
+	p.left = p.left[:len(p.left)-1]
+	return m
 }
 
 // Draw draws n mutants that compile and weaves them with the fixed ones (named

@@ -20,7 +20,7 @@ var (
 	totalFlag    = flag.Duration("total", 0, "time for all mutants: 0 is two minutes for ten mutants or fewer and no bound for more. Those that are cut short count as undecided")
 	parallelFlag = flag.Int("probes", runtime.NumCPU(), "number of probes that run at a time")
 	onlyFlag     = flag.String("only", "", "draw, or plant, only what has this in file, function, kind or name")
-	controlFlag  = flag.Duration("control", 10*time.Second, "time for the unmutated model")
+	controlFlag  = flag.Duration("control", 0, "time for the unmutated model: 0 is -limit, or ten seconds for ten mutants or fewer")
 )
 
 // The rooms that are damaged, and the probe.
@@ -64,7 +64,12 @@ func runner(t *testing.T, s *Source, w *Woven) *Runner {
 		Own: func(m *Mutant) (string, error) { return s.BuildOwn(dir, probe, m) },
 	}
 	clean := *r
-	clean.Limit = *controlFlag
+	if clean.Limit = *controlFlag; clean.Limit == 0 {
+		clean.Limit = r.Limit
+		if *mutantsFlag <= 10 {
+			clean.Limit = min(r.Limit, 10*time.Second)
+		}
+	}
 	control := clean.Run(context.Background(), nil)
 	if control.End == Unavailable {
 		if strings.Contains(os.Getenv("RINGFENCE_REQUIRE"), "silicon") {
@@ -180,4 +185,17 @@ func TestFlawsMatch(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// TestScope: every rule and place leaves something out, so that none stands
+// for code that has gone.
+func TestScope(t *testing.T) {
+	s, tables := model(t)
+	scope := ModelScope()
+	n := len(s.Candidates(scope)) + len(tables.Candidates(scope))
+	t.Logf("%d sites are drawn from\n%s", n, scope)
+	for _, idle := range scope.Idle() {
+		t.Errorf("names nothing: %s", idle)
+	}
+	require.Greater(t, n, 5000)
 }

@@ -23,7 +23,7 @@ var swaps = map[token.Token]struct {
 	token.QUO:            {"arithmetic", []token.Token{token.MUL}},
 	token.REM:            {"arithmetic", []token.Token{token.QUO}},
 	token.AND:            {"bitwise", []token.Token{token.OR, token.AND_NOT}},
-	token.OR:             {"bitwise", []token.Token{token.AND, token.XOR}},
+	token.OR:             {"bitwise", []token.Token{token.AND, token.AND_NOT}}, // ^ is the same where bits are put together
 	token.XOR:            {"bitwise", []token.Token{token.OR, token.AND}},
 	token.AND_NOT:        {"bitwise", []token.Token{token.AND}},
 	token.SHL:            {"bitwise", []token.Token{token.SHR}},
@@ -266,13 +266,15 @@ var narrower = map[string]string{
 
 var widths = map[string]int{"uint32": 32, "uint16": 16, "uint8": 8, "int32": 32, "int16": 16, "int8": 8}
 
-// bits returns the width of an expression of integer type, 64 for int. What
-// len and package bits count is small.
+// bits returns how many bits an expression of integer type may need: of int
+// and uint, which count, and of flags, few.
 func (f *finder) bits(e ast.Expr) int {
-	if call, ok := e.(*ast.CallExpr); ok && types.Identical(f.typeOf(e), types.Typ[types.Int]) {
-		if fun := f.text(call.Fun); fun == "len" || strings.HasPrefix(fun, "bits.") {
-			return 8
-		}
+	t := f.typeOf(e)
+	if named, ok := t.(*types.Named); ok && named.Obj().Name() == "Flags" {
+		return 32
+	}
+	if types.Identical(t, types.Typ[types.Int]) || types.Identical(t, types.Typ[types.Uint]) {
+		return 8
 	}
 	if b := f.basic(e); b != nil && b.Info()&types.IsInteger != 0 {
 		return 8 * int(types.SizesFor("gc", "amd64").Sizeof(b))
