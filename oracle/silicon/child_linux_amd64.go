@@ -35,7 +35,6 @@ type child struct {
 	canary   uint64
 	slots    int
 	slotSize int
-	tramp    uint64 // a page below 4 GiB with the landing pad
 	pads     pads
 	ldt      [maxLDT]userDesc // what the kernel has, as far as the cases that were submitted go
 	ring     *shm.Memory
@@ -76,7 +75,7 @@ func newChild(g *geometry) (_ *child, err error) {
 	if err = c.place(); err != nil {
 		return nil, err
 	}
-	img, err := buildImage(g, c.base, c.tramp, c.canary, c.slots, c.slotSize)
+	img, err := buildImage(g, c.base, c.pads, c.canary, c.slots, c.slotSize)
 	if err != nil {
 		return nil, err
 	}
@@ -115,11 +114,10 @@ func (c *child) place() error {
 		n := binary.LittleEndian.Uint64(seed[:8])
 		c.base = (low + n%(high-low)) << 32
 		c.canary = binary.LittleEndian.Uint64(seed[8:])
-		// Below 4 GiB, clear of the lowest pages, which the kernel may refuse.
-		c.tramp = 0x100000 + binary.LittleEndian.Uint64(seed[16:])%0xffe00000&^(oracle.PageSize-1)
+		c.pads = c.g.placePads(binary.LittleEndian.Uint64(seed[16:]))
 		free := true
 		for _, r := range c.g.runs {
-			if !c.clear(r.addr) || !c.clear(r.end-1) || c.tramp-r.near < r.nearLen+nearBytes {
+			if !c.clear(r.addr) || !c.clear(r.end-1) || c.pads.low-r.near < r.nearLen || c.pads.near-r.near < r.nearLen {
 				free = false
 			}
 		}
@@ -137,13 +135,30 @@ func (c *child) clear(addr uint64) bool {
 	return addr-(c.base-spanSize) >= 3*spanSize
 }
 
+// placePads chooses where the trampolines may lie: one below 4 GiB, clear of the
+// lowest pages, which the kernel may refuse, and one within 1 GiB of the code;
+// the same one if it can be.
+func (g *geometry) placePads(random uint64) pads {
+	const low, high, reach = 0x100000, 1<<32 - 0x100000, 1 << 30
+	code := g.layout.Pages[g.layout.Code].Address
+	pick := func(from, to uint64) uint64 { return (from + random%(to-from)) &^ (oracle.PageSize - 1) }
+	if code >= userEnd {
+		near := pick(low, high) // no page is mapped there
+		return pads{near, near}
+	}
+	near := pick(max(code, low+reach)-reach, min(code+reach, userEnd-low))
+	if near < high {
+		return pads{near, near}
+	}
+	return pads{pick(low, high), near}
+}
+
 func (c *child) makePad() {
-	c.pads = makePads(c.base+offPrivate+uint64(unsafe.Offsetof(private{}.rax)), c.base+offLand, uint32(c.tramp))
 	page := c.pages.Bytes()[c.g.bytes:]
 	for i := range page {
 		page[i] = 0xcc
 	}
-	copy(page, c.pads[padLong])
+	copy(page, trampoline(c.base+offPrivate+uint64(unsafe.Offsetof(private{}.rax)), c.base+offLand))
 }
 
 func (c *child) start(img *image) error {

@@ -61,7 +61,7 @@ func (d *Decoder) DecodeBatch(codes [][]byte, mode x86.Mode, out []oracle.Decode
 	defer runtime.UnlockOSThread()
 	e := d.e
 	var err error
-	if e.now, err = e.settle(); err == nil {
+	if e.now, err = e.settle(); err == nil && e.cpu < 0 {
 		defer unix.SchedSetaffinity(0, &e.mask)
 	}
 	tries := 0

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-4e121ece/ringfence/emulator/step"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/internal/spawn"
 	"github.com/seed-4e121ece/ringfence/oracle"
@@ -26,11 +27,12 @@ type Executor struct {
 	stop     Stop
 	cpu      int         // fixed CPU, or -1
 	now      int         // CPU of the Run in hand
+	pinned   int         // thread that is on the fixed CPU
 	mask     unix.CPUSet // where the caller's threads may run
 	children []*child    // most recently used first
 	pending  [maxSlots]plan
 	index    [maxSlots]int // of the case that each slot in flight holds
-	deferred []int         // of cases whose length is to be found first
+	deferred []int         // of cases to run again once the length has been found
 	lengths  [maxSlots]int // how long each of them is, as plan.measured
 	codes    [maxSlots][15]byte
 	codeLens [maxSlots]int
@@ -53,9 +55,10 @@ type Option func(*Executor)
 // Stop).
 func WithStop(s Stop) Option { return func(e *Executor) { e.stop = s } }
 
-// WithCPU keeps the executor on one CPU. Without it, each Run takes place on the
-// CPU on which it finds the caller, so that the scheduler may spread several
-// callers between Runs.
+// WithCPU keeps the executor on one CPU, and with it the thread that calls Run:
+// the caller should be locked to one (runtime.LockOSThread). Without it, each
+// Run takes place on the CPU on which it finds the caller, so that the scheduler
+// may spread several callers between Runs; that costs some microseconds a Run.
 func WithCPU(cpu int) Option { return func(e *Executor) { e.cpu = cpu } }
 
 // New starts the CPU as an executor, with a child for the default layout. The
@@ -149,7 +152,9 @@ func (e *Executor) Run(cases []oracle.Case, results []oracle.Result) error {
 	if e.now, err = e.settle(); err != nil {
 		return fmt.Errorf("silicon: %w", err)
 	}
-	defer unix.SchedSetaffinity(0, &e.mask)
+	if e.cpu < 0 {
+		defer unix.SchedSetaffinity(0, &e.mask)
+	}
 
 	e.retried = -1
 	for next := 0; next < len(cases); {
@@ -178,7 +183,13 @@ func (e *Executor) Run(cases []oracle.Case, results []oracle.Result) error {
 // settle pins the calling thread to the CPU of this Run.
 func (e *Executor) settle() (int, error) {
 	cpu := e.cpu
-	if cpu < 0 {
+	if cpu >= 0 {
+		tid := unix.Gettid()
+		if tid == e.pinned {
+			return cpu, nil
+		}
+		e.pinned = tid
+	} else {
 		var err error
 		if cpu, err = spawn.CurrentCPU(); err != nil {
 			return 0, err
@@ -193,21 +204,18 @@ func (e *Executor) batch(c *child, cases []oracle.Case, results []oracle.Result,
 	layout := cases[next].Layout
 	e.deferred = e.deferred[:0]
 	n, v := 0, packed
-	for ; next < len(cases) && n+len(e.deferred) < c.slots && cases[next].Layout == layout; next++ {
+	for ; next < len(cases) && n < c.slots && cases[next].Layout == layout; next++ {
 		cs, r := &cases[next], &results[next]
-		prepare(cs, r)
+		prepare(c.g, r)
 		if v = e.pack(c, n, cs, r, 0); v == near {
 			break // first let the cases before it be answered
 		}
-		switch v {
-		case packed:
+		if v == packed {
 			e.index[n] = next
 			n++
-		case unknown:
-			e.deferred = append(e.deferred, next)
 		}
 	}
-	if n == 0 && len(e.deferred) == 0 && v == near {
+	if n == 0 && v == near {
 		_, err := e.replace() // another child lies elsewhere
 		return next, err
 	}
@@ -240,8 +248,18 @@ func (e *Executor) fly(c *child, n int, cases []oracle.Case, results []oracle.Re
 		if !e.collect(c, first+uint32(i), want, &e.pending[i], &cases[e.index[i]], &results[e.index[i]]) {
 			return i, stuck, nil
 		}
+		if p := &e.pending[i]; p.trial && !undefined(&cases[e.index[i]], &results[e.index[i]]) {
+			e.deferred = append(e.deferred, e.index[i])
+		}
 	}
 	return got, stuck, nil
+}
+
+// undefined says that a case ended with #UD and nothing else: whatever the length
+// of the instruction, the CPU does not know it.
+func undefined(c *oracle.Case, r *oracle.Result) bool {
+	return r.Ending == oracle.Ended && r.Outcome == step.Exception && r.Event.Vector == x86.VectorUD &&
+		r.State.RIP == c.State.RIP && r.State.GPR == c.State.GPR
 }
 
 // maxTries is how often a case is tried: a child may be killed from outside, and
@@ -269,8 +287,8 @@ func (e *Executor) lost(results []oracle.Result, index int, stuck bool) (int, er
 }
 
 // prepare gives a result the fields that do not depend on the run.
-func prepare(c *oracle.Case, r *oracle.Result) {
-	if n := c.Layout.WindowBytes(); len(r.Memory) != n {
+func prepare(g *geometry, r *oracle.Result) {
+	if n := g.memSize; len(r.Memory) != n {
 		r.Memory = make([]byte, n)
 	}
 	r.Ending, r.Note, r.Promise = oracle.Ended, "", ""
@@ -295,25 +313,28 @@ const (
 	packed   verdict = iota
 	answered         // the result says why it is not run
 	near             // an address points at the child's own memory
-	unknown          // the length of the instruction must be found first
 )
 
 // pack writes a case into the n-th slot from the next on. measured is the
 // length of its instruction if that has been found, as plan.measured.
 func (e *Executor) pack(c *child, n int, cs *oracle.Case, r *oracle.Result, measured int) verdict {
-	if why := unsupported(cs); why != "" {
+	why := unsupported(cs)
+	if why == "" && len(cs.Memory) != c.g.memSize {
+		why = "memory: not as long as the layout's windows"
+	}
+	if why != "" {
 		reject(cs, r, why)
 		return answered
 	}
 	number := c.sent + uint32(n)
 	s := c.slot(number)
 	p := &e.pending[n]
-	p.measured, p.tramp = measured, c.tramp
+	p.measured = measured
 	if why := c.g.compose(p, cs, e.stop, &c.pads, &s.code); why != "" {
 		reject(cs, r, why)
 		return answered
 	}
-	why := quarantined(&p.sh)
+	why = quarantined(&p.sh)
 	if p.sh.class == classIRET || e.splitLock {
 		m := memory{g: c.g, c: cs, code: cs.Code[:p.length], rip: p.start}
 		if w := quarantinedCase(&p.sh, &m, p.next, e.splitLock); w != "" {
@@ -327,9 +348,6 @@ func (e *Executor) pack(c *child, n int, cs *oracle.Case, r *oracle.Result, meas
 	}
 	if e.near(c, cs, p) && !e.reckless {
 		return near
-	}
-	if p.sh.class == classUnknown && measured == 0 && e.stop == StopAuto && cs.State.RFLAGS&flagTF == 0 {
-		return unknown
 	}
 	if why := e.write(c, s, p, cs); why != "" {
 		reject(cs, r, why)
@@ -355,16 +373,24 @@ func (e *Executor) near(c *child, cs *oracle.Case, p *plan) bool {
 			return true
 		}
 	}
+	if e.nearPage(cs, p, c.pads.low) || c.pads.near != c.pads.low && e.nearPage(cs, p, c.pads.near) {
+		return true
+	}
+	return false
+}
+
+// nearPage says that an operand may be in a trampoline or next to it.
+func (e *Executor) nearPage(cs *oracle.Case, p *plan, page uint64) bool {
 	const around = 512
 	if p.sh.class == classUnknown || p.sh.uses&anywhere != 0 {
 		for _, v := range cs.State.GPR {
-			if p.reaches(cs, v, c.tramp-around, oracle.PageSize+2*around) {
+			if p.reaches(cs, v, page-around, oracle.PageSize+2*around) {
 				return true
 			}
 		}
-		return p.sh.memory && p.sh.effective(cs, p.next)-(c.tramp-around) < oracle.PageSize+2*around
+		return p.sh.memory && p.sh.effective(cs, p.next)-(page-around) < oracle.PageSize+2*around
 	}
-	return p.touches(cs, c.tramp-around, oracle.PageSize+2*around)
+	return p.touches(cs, page-around, oracle.PageSize+2*around)
 }
 
 // write fills a slot, but for the windows.

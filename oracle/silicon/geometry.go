@@ -7,8 +7,7 @@ import (
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
 
-// blockSize is the unit in which the runner copies windows; the code of a case
-// is written as one block too.
+// blockSize is the unit in which the runner copies windows.
 const blockSize = 64
 
 // geometry is a layout as the runner needs it. All runs of pages lie one after
@@ -20,6 +19,7 @@ type geometry struct {
 	bytes   int // total size of the runs
 	windows []block
 	winSize int    // bytes of all windows, widened
+	memSize int    // bytes of all windows as the layout has them
 	pieces  []part // the layout's windows, in its order
 	margins []part // bytes of the widened windows that are in no window
 	// writableCode says that some executable page is writable, so that the
@@ -63,7 +63,7 @@ func newGeometry(l *oracle.Layout) (*geometry, error) {
 	if err := l.Validate(); err != nil {
 		return nil, fmt.Errorf("silicon: layout: %w", err)
 	}
-	g := &geometry{layout: l}
+	g := &geometry{layout: l, memSize: l.WindowBytes()}
 	for _, p := range l.Pages {
 		g.runs = append(g.runs, run{addr: p.Address, end: p.End(), prot: p.Prot, fill: p.Fill})
 		if p.Prot&oracle.ProtExec != 0 && p.Prot&oracle.ProtWrite != 0 {

@@ -159,7 +159,7 @@ func (e *Executor) measured(l *oracle.Layout, cases []oracle.Case, results []ora
 		v := packed
 		for ; done < len(list); done++ {
 			i := list[done]
-			prepare(&cases[i], &results[i])
+			prepare(c.g, &results[i])
 			if v = e.pack(c, n, &cases[i], &results[i], e.lengths[done]); v == near {
 				break
 			}

@@ -28,8 +28,8 @@ func newExecutor(t testing.TB, options ...Option) *Executor {
 	return e
 }
 
-// testPads are pads for the composition of code that does not run.
-var testPads = makePads(0, 0, 0x200000)
+// testPads are trampolines for code that does not run.
+var testPads = pads{0x200000, 0x200000}
 
 // runOne runs one case.
 func runOne(t testing.TB, e *Executor, c *oracle.Case) *oracle.Result {

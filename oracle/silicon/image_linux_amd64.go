@@ -68,7 +68,7 @@ func words(v ...uint64) []byte {
 	return out
 }
 
-func buildImage(g *geometry, base, tramp, canary uint64, slots, slotSize int) (*image, error) {
+func buildImage(g *geometry, base uint64, p pads, canary uint64, slots, slotSize int) (*image, error) {
 	b := &builder{img: make([]byte, imageSize), base: base, data: offData}
 	if err := copyText(b.img, base); err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func buildImage(g *geometry, base, tramp, canary uint64, slots, slotSize int) (*
 		return nil, err
 	}
 	binary.LittleEndian.PutUint32(b.img[offInit+24:], 0x1f80) // MXCSR after INIT (SDM vol. 1, 10.2.3)
-	b.mapMemory(g, tramp, slots, slotSize)
+	b.mapMemory(g, p, slots, slotSize)
 	b.settle()
 	if err := b.filter(); err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func buildImage(g *geometry, base, tramp, canary uint64, slots, slotSize int) (*
 
 // mapMemory maps the ring first, so that a later failure can be told through
 // it, then the rest, unmapping all that the kernel has put into the process.
-func (b *builder) mapMemory(g *geometry, tramp uint64, slots, slotSize int) {
+func (b *builder) mapMemory(g *geometry, p pads, slots, slotSize int) {
 	const (
 		rw     = unix.PROT_READ | unix.PROT_WRITE
 		shared = unix.MAP_SHARED | unix.MAP_FIXED_NOREPLACE | unix.MAP_POPULATE
@@ -122,7 +122,13 @@ func (b *builder) mapMemory(g *geometry, tramp uint64, slots, slotSize int) {
 		b.call("munmap", true, unix.SYS_MUNMAP, at, keep[0]-at)
 		at = keep[1]
 	}
-	b.call("mmap of the trampoline", false, unix.SYS_MMAP, tramp, oracle.PageSize, unix.PROT_READ|unix.PROT_EXEC, shared, fdPages, uint64(g.bytes))
+	trampolines := []uint64{p.low, p.near}
+	if p.low == p.near {
+		trampolines = trampolines[:1]
+	}
+	for _, at := range trampolines {
+		b.call("mmap of the trampoline", false, unix.SYS_MMAP, at, oracle.PageSize, unix.PROT_READ|unix.PROT_EXEC, shared, fdPages, uint64(g.bytes))
+	}
 	for _, r := range g.runs {
 		prot := uint64(unix.PROT_READ)
 		if r.prot&oracle.ProtWrite != 0 {

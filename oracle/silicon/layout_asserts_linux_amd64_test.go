@@ -31,7 +31,7 @@ func TestImage(t *testing.T) {
 	g, err := newGeometry(oddLayout)
 	assert.NoError(t, err)
 	for _, base := range []uint64{0x100 << 32, 0x7dff << 32, 0x1234 << 32} {
-		img, err := buildImage(g, base, 0x200000, 1, 4, windowsIn+2*g.winSize)
+		img, err := buildImage(g, base, testPads, 1, 4, windowsIn+2*g.winSize)
 		assert.NoError(t, err)
 		assert.Len(t, img.elf, 4096+imageSize)
 		assert.NotContains(t, string(img.elf), "\xde\xc0\xfe\x5a", "an address was not patched")

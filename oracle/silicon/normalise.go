@@ -170,13 +170,8 @@ func loadsFlags(s *shape) bool {
 }
 
 // trapInPad is RIP when the instruction has set TF: the trap comes after the
-// pad's first instruction.
-func (p *plan) trapInPad() uint64 {
-	if p.pad == padLong {
-		return p.next + padFirst
-	}
-	return p.tramp // in 64-bit code
-}
+// pad's jump.
+func (p *plan) trapInPad() uint64 { return p.pads.of(p.pad) }
 
 // retired recognises the traps that the harness has set to learn that the
 // instruction is over.
@@ -190,8 +185,7 @@ func retired(a *answer, p *plan, c *oracle.Case, r *oracle.Result) bool {
 		case p.stop == StopTrap:
 			return true
 		case p.stop == StopPad && a.rip == p.trapInPad():
-			// The instruction set TF: the trap came after the pad's first
-			// instruction, which changes no register.
+			// The instruction set TF: the trap came after the pad's jump.
 			r.State.RIP = p.next
 			r.State.Selector[x86.CS] = c.State.Selector[x86.CS]
 			return true

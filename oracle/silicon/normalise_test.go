@@ -34,7 +34,7 @@ func TestInterpret(t *testing.T) {
 		{"fetch fault within it", "4801", StopTrap, signal(sigSEGV, 1, 14, 0x14, start+2, start, 0x10302), ended, "#PF(0x14) at 0x10000002", start, 0x10202},
 		{"single step", "90", StopTrap, signal(sigTRAP, 2, 1, 0, 0, start+1, 0x302), ended, "", start + 1, 0x202},
 		{"INT1 by single step", "f1", StopTrap, signal(sigTRAP, 1, 1, 0, 0, start+1, 0x302), ended, "#DB", start + 1, 0x202},
-		{"POPF sets TF, trap in the pad", "9d", StopPad, signal(sigTRAP, 2, 1, 0, 0, start+1+padFirst, 0x302), ended, "", start + 1, 0x302},
+		{"POPF sets TF, trap in the pad", "9d", StopPad, signal(sigTRAP, 2, 1, 0, 0, testPads.near, 0x302), ended, "", start + 1, 0x302},
 		{"POPF faults under TF", "9d", StopTrap, signal(sigBUS, 128, 12, 0, 0, start, 0x10302), ended, "#SS(0x0)", start, 0x10202},
 		{"#PF at a kernel address: P is the kernel's", "488b03", StopPad, signal(sigSEGV, 1, 14, 7, 1<<63, start, 0x10202), ended, "#PF(0x6) at 0x8000000000000000", start, 0x10202},
 		{"#PF at a user address: P is the page's", "488903", StopPad, signal(sigSEGV, 2, 14, 7, 0x1000, start, 0x10202), ended, "#PF(0x7) at 0x1000", start, 0x10202},
@@ -56,7 +56,7 @@ func TestInterpret(t *testing.T) {
 		t.Run(k.name, func(t *testing.T) {
 			c := &oracle.Case{Layout: oracle.DefaultLayout}
 			c.State.RIP, c.State.RFLAGS = start, 0x202
-			p := &plan{stop: k.stop, sh: *shapeOf(t, k.code)}
+			p := &plan{stop: k.stop, sh: *shapeOf(t, k.code), pads: &testPads, limit: ^uint64(0)}
 			p.next = start + uint64(p.sh.length)
 			var r oracle.Result
 			interpret(&k.a, p, c, &r)

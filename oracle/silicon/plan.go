@@ -33,8 +33,9 @@ func (s Stop) String() string {
 	return "?"
 }
 
-// codeBytes is the size of the block in which the code of a case is written.
-const codeBytes = 64
+// codeBytes is the size of the block in which the code of a case is written:
+// 15 bytes, the pad, and the block's alignment to 8.
+const codeBytes = 32
 
 // verifyShift: one case in 2^verifyShift that could stop at a landing pad stops
 // at the breakpoint instead, so that the CPU, not this package's table, says how
@@ -55,11 +56,14 @@ type plan struct {
 	start, base, next uint64
 	limit             uint64 // of CS
 	pad               int    // kind of landing pad
-	tramp             uint64 // where the compatibility modes' pads go
-	flat              bool   // every segment but FS and GS begins at 0
+	pads              *pads
+	flat              bool // every segment but FS and GS begins at 0
 	// measured is the length that the CPU has found, where this package does
 	// not know it, or one of the values below.
 	measured int
+	// trial: the length is not known and has not been asked for. It does not
+	// matter if the instruction is not valid, as is most often the case.
+	trial bool
 }
 
 // Values of plan.measured that are no length.
@@ -86,7 +90,12 @@ func (g *geometry) compose(p *plan, c *oracle.Case, want Stop, pads *pads, out *
 		}
 		p.length = int(left) // the rest is not mapped
 	}
-	p.blockAt = min(rip&^7, r.end-codeBytes)
+	p.pads = pads
+	p.blockAt = rip &^ 7
+	if rip%codeBytes+uint64(p.length)+maxPad <= codeBytes {
+		p.blockAt = rip &^ (codeBytes - 1) // in one line of the cache
+	}
+	p.blockAt = min(p.blockAt, r.end-codeBytes)
 	p.codeOff = int(rip - p.blockAt)
 	p.segments(c)
 	overlap := g.fillBlock(p, r, c, out)
@@ -99,7 +108,7 @@ func (g *geometry) compose(p *plan, c *oracle.Case, want Stop, pads *pads, out *
 	}
 	p.next = c.State.RIP + uint64(p.sh.length)
 	m := memory{g: g, c: c, code: c.Code[:p.length], rip: rip}
-	p.stop = want
+	p.stop, p.trial = want, false
 	if want == StopAuto {
 		p.stop = choose(p, &m, overlap)
 	}
@@ -110,7 +119,7 @@ func (g *geometry) compose(p *plan, c *oracle.Case, want Stop, pads *pads, out *
 		if p.sh.length == 0 || !p.padFits() {
 			return "stop: no room for a landing pad"
 		}
-		copy(out[p.codeOff+p.sh.length:], pads[p.pad])
+		pads.put(out[p.codeOff+p.sh.length:], p.pad, p.next+p.base)
 	}
 	return ""
 }
@@ -164,7 +173,7 @@ func (p *plan) segments(c *oracle.Case) {
 // padFits says that the landing pad is within the block and the limit of CS.
 func (p *plan) padFits() bool {
 	n := padLength[p.pad]
-	return p.codeOff+p.sh.length+n <= codeBytes && p.next+uint64(n)-1 <= p.limit
+	return p.codeOff+p.sh.length+n <= codeBytes && p.next+uint64(n)-1 <= p.limit && p.pads.reaches(p.pad, p.next+p.base)
 }
 
 // fillBlock fills a block with what is there without the code, and says whether
@@ -196,6 +205,10 @@ func choose(p *plan, m *memory, overlap bool) Stop {
 	}
 	switch s.class {
 	case classUnknown:
+		if p.measured == notAsked {
+			p.trial = true
+			return StopBreakpoint
+		}
 		if p.measured == notValid || p.measured > 0 && !s.goes && m.stops(p.next+p.base) {
 			return StopBreakpoint
 		}

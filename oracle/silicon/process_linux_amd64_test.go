@@ -27,7 +27,7 @@ func TestOnlyOwnMemory(t *testing.T) {
 		require.NoError(t, err, line)
 		switch i := c.g.find(low); {
 		case strings.Contains(line, "[vsyscall]"):
-		case low == c.tramp: // the landing pad of 32- and 16-bit code
+		case low == c.pads.low, low == c.pads.near:
 			assert.Equal(t, uint64(page), high-low)
 			assert.Equal(t, "r-x", prot[:3])
 		case i >= 0:

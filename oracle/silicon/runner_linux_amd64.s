@@ -108,6 +108,19 @@ window:
 	ADDQ  R15, SI
 	MOVQ  window_alias(BX), DI
 	MOVQ  window_blocks(BX), DX
+	CMPQ  config_avx2(R14), $0
+	JEQ   block
+avx2block:
+	VMOVDQU 0(SI), Y0
+	VMOVDQU 32(SI), Y1
+	VMOVDQU Y0, 0(DI)
+	VMOVDQU Y1, 32(DI)
+	ADDQ  $const_blockBytes, SI
+	ADDQ  $const_blockBytes, DI
+	DECQ  DX
+	JNE   avx2block
+	VZEROUPPER
+	JMP   copied
 block:
 	MOVOU 0(SI), X0
 	MOVOU 16(SI), X1
@@ -121,6 +134,7 @@ block:
 	ADDQ  $const_blockBytes, DI
 	DECQ  DX
 	JNE   block
+copied:
 	ADDQ  $window__size, BX
 	DECQ  CX
 	JNE   window
@@ -164,23 +178,34 @@ TEXT ·runnerEnter(SB), NOSPLIT|NOFRAME, $0
 	TESTQ SI, SI
 	JEQ   code
 	MOVQ  private_lastFill(R12), X4
+	CMPQ  config_avx2(R14), $0
+	JEQ   fill
+	VPBROADCASTQ X4, Y4
+	VMOVDQU Y4, 0(SI)
+	JMP   code
+fill:
 	PUNPCKLQDQ X4, X4
 	MOVOU X4, 0(SI)
 	MOVOU X4, 16(SI)
-	MOVOU X4, 32(SI)
-	MOVOU X4, 48(SI)
 code:
 	MOVQ  DI, private_lastDst(R12)
 	MOVQ  slot_codeFill(R15), AX
 	MOVQ  AX, private_lastFill(R12)
+	CMPQ  config_avx2(R14), $0
+	JEQ   sse
+	VMOVDQU slot_code(R15), Y0
+	VMOVDQU Y0, 0(DI)
+	VZEROUPPER
+	JMP   written
+sse:
 	MOVOU (slot_code+0)(R15), X0
 	MOVOU (slot_code+16)(R15), X1
-	MOVOU (slot_code+32)(R15), X2
-	MOVOU (slot_code+48)(R15), X3
 	MOVOU X0, 0(DI)
 	MOVOU X1, 16(DI)
-	MOVOU X2, 32(DI)
-	MOVOU X3, 48(DI)
+written:
+	// The CPU notices that code has changed once the store is done, and starts
+	// over with all that it has begun after it: let that be nothing.
+	MFENCE
 
 	MOVQ  slot_mode(R15), CX
 	TESTQ $(const_modeFPU|const_modeVector), CX
@@ -720,6 +745,23 @@ window:
 	ADDQ  R15, DI
 	MOVQ  window_blocks(BX), DX
 	MOVQ  window_fill(BX), X4
+	CMPQ  config_avx2(R14), $0
+	JEQ   narrow
+	VPBROADCASTQ X4, Y4
+wideblock:
+	VMOVDQU 0(SI), Y0
+	VMOVDQU 32(SI), Y1
+	VMOVDQU Y4, 0(SI)
+	VMOVDQU Y4, 32(SI)
+	VMOVDQU Y0, 0(DI)
+	VMOVDQU Y1, 32(DI)
+	ADDQ  $const_blockBytes, SI
+	ADDQ  $const_blockBytes, DI
+	DECQ  DX
+	JNE   wideblock
+	VZEROUPPER
+	JMP   copied
+narrow:
 	PUNPCKLQDQ X4, X4
 block:
 	MOVOU 0(SI), X0
@@ -738,6 +780,7 @@ block:
 	ADDQ  $const_blockBytes, DI
 	DECQ  DX
 	JNE   block
+copied:
 	ADDQ  $window__size, BX
 	DECQ  CX
 	JNE   window
@@ -750,16 +793,10 @@ code:
 	PUNPCKLQDQ X4, X4
 	MOVOU 0(SI), X0
 	MOVOU 16(SI), X1
-	MOVOU 32(SI), X2
-	MOVOU 48(SI), X3
 	MOVOU X4, 0(SI)
 	MOVOU X4, 16(SI)
-	MOVOU X4, 32(SI)
-	MOVOU X4, 48(SI)
 	MOVOU X0, (slot_outBytes+0)(R15)
 	MOVOU X1, (slot_outBytes+16)(R15)
-	MOVOU X2, (slot_outBytes+32)(R15)
-	MOVOU X3, (slot_outBytes+48)(R15)
 
 strays: // every writable page must now be all fill
 	XORL  R11, R11          // stray words so far
@@ -771,6 +808,8 @@ check:
 	MOVQ  checkedRun_alias(BX), DI
 	MOVQ  checkedRun_blocks(BX), DX
 	MOVQ  checkedRun_fill(BX), X0
+	CMPQ  config_vectors(R14), $const_vectorsZMM
+	JEQ   avx512
 	CMPQ  config_avx2(R14), $0
 	JEQ   sse
 	VPBROADCASTQ X0, Y0
@@ -798,6 +837,24 @@ avx2block:
 	JNE   avx2block
 	VPOR  Y5, Y6, Y5
 	VPTEST Y5, Y5
+	VZEROUPPER
+	JNE   dirty
+	JMP   checked
+avx512:
+	VPBROADCASTQ X0, Z0
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+avx512block: // the sum of (fill XOR memory)
+	VPTERNLOGQ $0xf6, 0(DI), Z0, Z5
+	VPTERNLOGQ $0xf6, 64(DI), Z0, Z6
+	VPTERNLOGQ $0xf6, 128(DI), Z0, Z5
+	VPTERNLOGQ $0xf6, 192(DI), Z0, Z6
+	ADDQ  $const_checkBytes, DI
+	DECQ  DX
+	JNE   avx512block
+	VPORQ Z5, Z6, Z5
+	VPTESTMQ Z5, Z5, K1
+	KORTESTW K1, K1
 	VZEROUPPER
 	JNE   dirty
 	JMP   checked

@@ -32,8 +32,6 @@ func unsupported(c *oracle.Case) string {
 		return "rflags: IF must be 1, IOPL, RF, VM, VIF and VIP 0, reserved bits fixed"
 	case c.CodeLen > uint8(len(c.Code)):
 		return "code: longer than its array"
-	case len(c.Memory) != c.Layout.WindowBytes():
-		return "memory: not as long as the layout's windows"
 	}
 	if st.FPU != nil {
 		if why := unsupportedFPU(st.FPU); why != "" {
