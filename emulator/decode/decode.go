@@ -50,6 +50,7 @@ const (
 	hotDebug
 	hotMask // ModRM.reg is an opmask register, or VEX.vvvv is
 	hotDistinct
+	hotTile // a register field names a tile
 )
 
 // The bits of a context, by which a row is selected among those of an opcode.
@@ -141,6 +142,7 @@ var modeInfos = [5]modeInfo{
 type cursor struct {
 	code []byte
 	info *modeInfo
+	p    *isa.Profile
 	pos  int
 	// ctx is the selecting context so far.
 	ctx uint8
@@ -167,7 +169,7 @@ func Decode(in *Inst, code []byte, mode x86.Mode, p *isa.Profile) Reason {
 	*in = Inst{}
 	in.Base, in.Index, in.Segment, in.AddrSize = x86.RegNone, x86.RegNone, x86.DS, info.addr[0]
 	var c cursor
-	c.code, c.info, c.ctx, c.segment = code, info, info.ctx, x86.SegNone
+	c.code, c.info, c.p, c.ctx, c.segment = code, info, p, info.ctx, x86.SegNone
 
 	op, ok := c.start(in)
 	if !ok {
@@ -181,13 +183,16 @@ func Decode(in *Inst, code []byte, mode x86.Mode, p *isa.Profile) Reason {
 		if key, ok = c.escape(in); !ok {
 			return in.fail(&c, c.short())
 		}
-	case op&^1 == 0xc4 || op == 0x62:
+	case op&^1 == 0xc4 || op == 0x62 || op == 0x8f:
 		var r Reason
 		if key, r = c.vex(in, op); r != Valid {
 			return in.fail(&c, r)
 		}
 	}
 	in.Map, in.Opcode = isa.Map(key>>8), uint8(key)
+	if in.Map == isa.Map0F0F {
+		return c.suffix(in)
+	}
 	return c.finish(in, key, p)
 }
 
@@ -294,7 +299,7 @@ func (c *cursor) escape(in *Inst) (int, bool) {
 	case 0x3a:
 		m = isa.Map0F3A
 	case 0x0f:
-		// 3DNow!: the opcode is the last byte; see amd3DNow.
+		// 3DNow!: the opcode is the last byte; see suffix.
 		return int(isa.Map0F0F) << 8, true
 	default:
 		return int(m)<<8 | int(b), true
@@ -302,6 +307,46 @@ func (c *cursor) escape(in *Inst) (int, bool) {
 	b, ok = c.next()
 	in.OpcodeOff = uint8(c.pos - 1)
 	return int(m)<<8 | int(b), ok
+}
+
+// suffix decodes a 3DNow! instruction: ModRM and its operand come before the
+// opcode (APM vol. 3, appendix A.1.2).
+func (c *cursor) suffix(in *Inst) Reason {
+	if !c.p.Features.Has(isa.Feature3DNOW) {
+		return c.undefined(in)
+	}
+	modrm, ok := c.next()
+	if !ok {
+		return in.fail(c, c.short())
+	}
+	in.ModRM, in.HasModRM = modrm, true
+	in.Reg = modrm >> 3 & 7
+	in.RM = modrm & 7
+	if modrm < 0xc0 {
+		if r := c.memory(in, modrm, &hots[0]); r != Valid {
+			return in.fail(c, r)
+		}
+	}
+	op, ok := c.next()
+	if !ok {
+		return in.fail(c, c.short())
+	}
+	in.Opcode, in.OpcodeOff = op, uint8(c.pos-1)
+	e := &entries[int(isa.Map0F0F)<<8|int(op)]
+	if e.flags == 0 {
+		return in.fail(c, Undefined)
+	}
+	id := slots[int(e.base)+int(contextClasses[e.ctx][c.ctx])]
+	h := &hots[id]
+	if id == 0 {
+		return in.fail(c, Undefined)
+	}
+	in.Row = isa.ID(id)
+	in.OpSize = operandSizes[h.size][c.ctx]
+	if c.segment != x86.SegNone {
+		in.Segment = c.segment
+	}
+	return c.check(in, h, c.p)
 }
 
 func (c *cursor) next() (byte, bool) {
@@ -387,7 +432,7 @@ func (c *cursor) check(in *Inst, h *hot, p *isa.Profile) Reason {
 	if in.Row >= firstEVEX && !c.evexOperands(in, h, &evexForms[in.Row-firstEVEX]) {
 		return in.fail(c, Undefined)
 	}
-	if h.flags&(hotNoVVVV|hotVSIB|hotControl|hotDebug|hotMask|hotDistinct) != 0 && !c.registersValid(in, h) {
+	if h.flags&(hotNoVVVV|hotVSIB|hotControl|hotDebug|hotMask|hotDistinct|hotTile) != 0 && !c.registersValid(in, h) {
 		return in.fail(c, Undefined)
 	}
 	if h.feature != 0 && (!p.Features.Has(isa.Feature(h.feature)) || !p.Features.Has(isa.Feature(h.also))) {
@@ -410,7 +455,10 @@ func (in *Inst) alternateCR8(p *isa.Profile) bool {
 // unused, a vector index, and no extension of a register number where there
 // are eight registers: only CR8 exists beyond. (That of ModRM.rm is ignored.)
 func (c *cursor) registersValid(in *Inst, h *hot) bool {
-	if h.flags&hotMask != 0 && (in.Reg >= 8 || in.Map <= isa.MapVEX3 && in.VVVV >= 8) {
+	if h.flags&hotMask != 0 && (in.Reg >= 8 || in.Map < isa.MapEVEX1 && in.VVVV >= 8) {
+		return false
+	}
+	if h.flags&hotTile != 0 && !in.tilesExist() {
 		return false
 	}
 	switch {
@@ -440,6 +488,17 @@ func (in *Inst) distinct() bool {
 		return false
 	}
 	return in.Map >= isa.MapEVEX1 || in.RM != in.VVVV
+}
+
+// tilesExist says whether the tiles that the fields name are among the eight.
+func (in *Inst) tilesExist() bool {
+	row := isa.Get(in.Row)
+	for i := range row.Operands[:row.NumOperands] {
+		if o := &row.Operands[i]; o.Class == x86.ClassTile && in.register(o).Reg >= 8 {
+			return false
+		}
+	}
+	return true
 }
 
 // immediates reads the immediates of the row, and the offset of moffs.

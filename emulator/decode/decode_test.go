@@ -459,15 +459,8 @@ func TestUncovered(t *testing.T) {
 		{"62f178485800", "APX"},
 		{"62f17cc05800", ""},
 		{"6662f57c485800", ""},
-		{"8fe97800c0", "XOP"},
-		{"8fe000", ""},
-		{"0f0f00b4", "3DNow!"},
-		{"0f0e", "3DNow!"},
 		{"0f04", ""},
-		{"c4e27849c0", "AMX"},
-		{"c4e6780000", "VEX map 4 and more"},
 		{"c4e2fbe0c0", ""},
-		{"66c4e27849c0", ""},
 	}
 	for _, tt := range tests {
 		var in decode.Inst

@@ -139,8 +139,13 @@ func (e *encoder) existingRegister() {
 			}
 		case x86.ClassControl:
 			e.reg = [4]uint8{0, 2, 3, 4}[e.reg&3]
-		case x86.ClassDebug, x86.ClassMask:
+		case x86.ClassDebug, x86.ClassMask, x86.ClassTile:
 			e.reg &= 7
+		}
+	}
+	for i := range e.row.Operands[:e.row.NumOperands] {
+		if o := &e.row.Operands[i]; o.Class == x86.ClassTile && o.Kind == isa.KindRMReg {
+			e.rm &= 7
 		}
 	}
 }
@@ -313,12 +318,25 @@ func (e *encoder) vex() {
 	if p.L > 1 {
 		last |= 1 << 2
 	}
-	if m := e.row.Map - isa.MapVEX1 + 1; m != 1 || e.f.VEX3 || e.rex&(rexX|rexB|rexW) != 0 {
-		e.out = append(e.out, 0xc4, ^e.rex<<5|uint8(m), last|e.rex&rexW<<4)
+	if m, escape := vexField(e.row.Map); m != 1 || e.f.VEX3 || e.rex&(rexX|rexB|rexW) != 0 {
+		e.out = append(e.out, escape, ^e.rex<<5|m, last|e.rex&rexW<<4)
 	} else {
 		e.out = append(e.out, 0xc5, ^e.rex<<5&0x80|last)
 	}
 	e.opcode()
+}
+
+// vexField is the field of the map, and the prefix that it stands behind.
+func vexField(m isa.Map) (field, escape uint8) {
+	switch {
+	case m >= isa.MapXOP8:
+		return uint8(m-isa.MapXOP8) + 8, 0x8f
+	case m == isa.MapVEX5:
+		return 5, 0xc4
+	case m == isa.MapVEX7:
+		return 7, 0xc4
+	}
+	return uint8(m-isa.MapVEX1) + 1, 0xc4
 }
 
 // vexPrefix is the field pp.
@@ -389,7 +407,7 @@ func (e *encoder) vvvv() uint8 {
 			continue
 		}
 		v := e.f.VVVV & 15
-		if e.row.Operands[i].Class == x86.ClassMask {
+		if c := e.row.Operands[i].Class; c == x86.ClassMask || c == x86.ClassTile {
 			return v & 7
 		}
 		if e.row.Attr&isa.AttrVSIB != 0 && v&7 == e.reg&7 {

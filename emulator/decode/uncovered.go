@@ -10,15 +10,7 @@ func (in *Inst) Uncovered(code []byte) string {
 	if in.Err != Undefined || start+1 >= len(code) {
 		return ""
 	}
-	payload := code[start+1]
 	switch op := code[start]; {
-	case in.Map == isa.Map0F0F:
-		return in.gap(isa.PrefixNP, 0)
-	case op == 0x8f:
-		if payload&0x1f >= 8 && !in.prefixForbidsVEX() {
-			return isa.GapXOP
-		}
-		return ""
 	case op == 0x62:
 		return in.evexGap(code[start:])
 	case op == 0xc4 || op == 0xc5:
@@ -34,9 +26,6 @@ func (in *Inst) vexGap(vex []byte) string {
 	}
 	last := vex[1]
 	if vex[0] == 0xc4 {
-		if m := vex[1] & 0x1f; m > 3 {
-			return isa.GapVEXMap
-		}
 		last = vex[2]
 	}
 	prefix := vexRules[last&3]

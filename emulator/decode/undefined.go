@@ -25,8 +25,10 @@ func (c *cursor) undefined(in *Inst) Reason {
 // VEX or EVEX map is as long.
 var lengthMaps = [isa.NumMaps]isa.Map{
 	isa.MapOne: isa.MapOne, isa.Map0F: isa.Map0F, isa.Map0F38: isa.Map0F38, isa.Map0F3A: isa.Map0F3A, isa.Map0F0F: isa.Map0F0F,
-	isa.MapVEX1: isa.Map0F, isa.MapVEX2: isa.Map0F38, isa.MapVEX3: isa.Map0F3A,
-	isa.MapEVEX1: isa.Map0F, isa.MapEVEX2: isa.Map0F38, isa.MapEVEX3: isa.Map0F3A, isa.MapEVEX5: isa.Map0F, isa.MapEVEX6: isa.Map0F38,
+	isa.MapVEX1: isa.Map0F, isa.MapVEX2: isa.Map0F38, isa.MapVEX3: isa.Map0F3A, isa.MapVEX5: isa.Map0F, isa.MapVEX7: isa.Map0F3A,
+	isa.MapXOP8: isa.MapOne, isa.MapXOP9: isa.MapOne, isa.MapXOPA: isa.MapOne,
+	isa.MapEVEX1: isa.Map0F, isa.MapEVEX2: isa.Map0F38, isa.MapEVEX3: isa.Map0F3A, isa.MapEVEX4: isa.Map0F, isa.MapEVEX5: isa.Map0F,
+	isa.MapEVEX6: isa.Map0F38, isa.MapEVEX7: isa.Map0F3A,
 }
 
 // reservedMap reads the rest of an encoding of a reserved VEX or EVEX map,

@@ -2,15 +2,19 @@ package decode
 
 import "github.com/seed-4e121ece/ringfence/emulator/isa"
 
-// vex reads a VEX prefix (C4, C5) or says that the byte is the opcode LES or
-// LDS, and reads the opcode. The key returned is map and opcode. EVEX (62) is
+// vex reads a VEX or XOP prefix (C4, C5, 8F) or says that the byte is the
+// opcode LES, LDS or POP, and reads the opcode. The key returned is map and opcode. EVEX (62) is
 // read far enough to tell it from BOUND.
 func (c *cursor) vex(in *Inst, op byte) (int, Reason) {
 	if c.pos >= len(c.code) || c.pos >= MaxLength {
 		c.pos++
 		return 0, c.short()
 	}
-	if c.info.long == 0 && (c.info.noVEX || c.code[c.pos] < 0xc0) {
+	if op == 0x8f {
+		if c.code[c.pos]&0x1f < 8 || !c.hasXOP() {
+			return int(op), Valid // POP
+		}
+	} else if c.info.long == 0 && (c.info.noVEX || c.code[c.pos] < 0xc0) {
 		return int(op), Valid // LES, LDS, BOUND: the byte is ModRM with memory
 	}
 	// A prefix that VEX encodes itself must not stand before it (SDM vol. 2,
@@ -22,8 +26,8 @@ func (c *cursor) vex(in *Inst, op byte) (int, Reason) {
 	b, _ := c.next()
 	m, last := uint8(1), b
 	rex := ^b >> 5 & rexR
-	if op == 0xc4 {
-		if b&3 == 0 { // no map; no byte more is looked at
+	if op != 0xc5 {
+		if op == 0xc4 && b&3 == 0 { // no map; no byte more is looked at
 			return 0, Undefined
 		}
 		var ok bool
@@ -38,10 +42,11 @@ func (c *cursor) vex(in *Inst, op byte) (int, Reason) {
 		return 0, c.shortVEX()
 	}
 	in.OpcodeOff = uint8(c.pos - 1)
-	if m < 1 || m > 3 {
+	v := c.vexMap(op, m)
+	if v == 0 {
 		return 0, c.reservedMap(in, m, opcode)
 	}
-	in.Map, in.Opcode = isa.MapVEX1+isa.Map(m)-1, opcode
+	in.Map, in.Opcode = v, opcode
 	in.VVVV = ^last >> 3 & 15
 	if c.info.long == 0 {
 		// W is ignored by what operates on general registers, and B by all;
@@ -52,7 +57,31 @@ func (c *cursor) vex(in *Inst, op byte) (int, Reason) {
 	c.rex = rex
 	in.VL = last >> 2 & 1
 	c.vexContext(in, last)
-	return (int(isa.MapVEX1)+int(m)-1)<<8 | int(opcode), Valid
+	return int(v)<<8 | int(opcode), Valid
+}
+
+// hasXOP says whether 8F is an XOP prefix where it is not POP.
+func (c *cursor) hasXOP() bool {
+	f := &c.p.Features
+	return !c.info.noVEX && (f.Has(isa.FeatureXOP) || f.Has(isa.FeatureTBM) || f.Has(isa.FeatureLWP))
+}
+
+// vexMap gives the map by the field of VEX or XOP, or 0 where there is none.
+// A CPU without the instructions of map 7 does not know their immediate.
+func (c *cursor) vexMap(op, m uint8) isa.Map {
+	switch {
+	case op == 0x8f:
+		if m <= 10 {
+			return isa.MapXOP8 + isa.Map(m) - 8
+		}
+	case m >= 1 && m <= 3:
+		return isa.MapVEX1 + isa.Map(m) - 1
+	case m == 5:
+		return isa.MapVEX5
+	case m == 7 && (c.p.Features.Has(isa.FeatureMSRIMM) || c.p.Features.Has(isa.FeatureUSERMSR)):
+		return isa.MapVEX7
+	}
+	return 0
 }
 
 // vexContext forms the context of the VEX maps.

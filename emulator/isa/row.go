@@ -80,11 +80,18 @@ const (
 	MapVEX1            // VEX, map 1 (0F)
 	MapVEX2
 	MapVEX3
+	MapVEX5
+	MapVEX7
+	MapXOP8 // XOP, map 8
+	MapXOP9
+	MapXOPA
 	MapEVEX1 // EVEX, map 1 (0F)
 	MapEVEX2
 	MapEVEX3
+	MapEVEX4
 	MapEVEX5
 	MapEVEX6
+	MapEVEX7
 	NumMaps
 )
 

@@ -45,11 +45,18 @@ const (
 	ARPL
 	AXOR
 	BEXTR
+	BLCFILL
+	BLCI
+	BLCIC
+	BLCMSK
+	BLCS
 	BLENDPD
 	BLENDPS
 	BLENDVPD
 	BLENDVPS
+	BLSFILL
 	BLSI
+	BLSIC
 	BLSMSK
 	BLSR
 	BOUND
@@ -203,6 +210,7 @@ const (
 	FDIVP
 	FDIVR
 	FDIVRP
+	FEMMS
 	FFREE
 	FFREEP
 	FIADD
@@ -383,6 +391,7 @@ const (
 	LDDQU
 	LDMXCSR
 	LDS
+	LDTILECFG
 	LEA
 	LEAVE
 	LES
@@ -393,6 +402,7 @@ const (
 	LIDT
 	LKGS
 	LLDT
+	LLWPCB
 	LMSW
 	LOADIWKEY
 	LODSB
@@ -405,6 +415,8 @@ const (
 	LSL
 	LSS
 	LTR
+	LWPINS
+	LWPVAL
 	LZCNT
 	MASKMOVDQU
 	MASKMOVQ
@@ -503,6 +515,7 @@ const (
 	PANDN
 	PAUSE
 	PAVGB
+	PAVGUSB
 	PAVGW
 	PBLENDVB
 	PBLENDW
@@ -527,6 +540,25 @@ const (
 	PEXTRD
 	PEXTRQ
 	PEXTRW
+	PF2ID
+	PF2IW
+	PFACC
+	PFADD
+	PFCMPEQ
+	PFCMPGE
+	PFCMPGT
+	PFMAX
+	PFMIN
+	PFMUL
+	PFNACC
+	PFPNACC
+	PFRCP
+	PFRCPIT1
+	PFRCPIT2
+	PFRSQIT1
+	PFRSQRT
+	PFSUB
+	PFSUBR
 	PHADDD
 	PHADDSW
 	PHADDW
@@ -534,6 +566,8 @@ const (
 	PHSUBD
 	PHSUBSW
 	PHSUBW
+	PI2FD
+	PI2FW
 	PINSRB
 	PINSRD
 	PINSRQ
@@ -567,6 +601,7 @@ const (
 	PMOVZXWQ
 	PMULDQ
 	PMULHRSW
+	PMULHRW
 	PMULHUW
 	PMULHW
 	PMULLD
@@ -615,6 +650,7 @@ const (
 	PSUBUSB
 	PSUBUSW
 	PSUBW
+	PSWAPD
 	PTEST
 	PTWRITE
 	PUNPCKHBW
@@ -721,6 +757,7 @@ const (
 	SIDT
 	SKINIT
 	SLDT
+	SLWPCB
 	SMSW
 	SQRTPD
 	SQRTPS
@@ -737,6 +774,7 @@ const (
 	STOSQ
 	STOSW
 	STR
+	STTILECFG
 	STUI
 	SUB
 	SUBPD
@@ -748,12 +786,39 @@ const (
 	SYSENTER
 	SYSEXIT
 	SYSRET
+	T1MSKC
+	TCMMIMFP16PS
+	TCMMRLFP16PS
+	TCVTROWD2PS
+	TCVTROWPS2BF16H
+	TCVTROWPS2BF16L
+	TCVTROWPS2PHH
+	TCVTROWPS2PHL
 	TDCALL
+	TDPBF16PS
+	TDPBF8PS
+	TDPBHF8PS
+	TDPBSSD
+	TDPBSUD
+	TDPBUSD
+	TDPBUUD
+	TDPFP16PS
+	TDPHBF8PS
+	TDPHF8PS
 	TEST
 	TESTUI
+	TILELOADD
+	TILELOADDRS
+	TILELOADDRST1
+	TILELOADDT1
+	TILEMOVROW
+	TILERELEASE
+	TILESTORED
+	TILEZERO
 	TLBSYNC
 	TPAUSE
 	TZCNT
+	TZMSK
 	UCOMISD
 	UCOMISS
 	UD0
@@ -1028,6 +1093,10 @@ const (
 	VFMADD231SS
 	VFMADDCPH
 	VFMADDCSH
+	VFMADDPD
+	VFMADDPS
+	VFMADDSD
+	VFMADDSS
 	VFMADDSUB132PD
 	VFMADDSUB132PH
 	VFMADDSUB132PS
@@ -1037,6 +1106,8 @@ const (
 	VFMADDSUB231PD
 	VFMADDSUB231PH
 	VFMADDSUB231PS
+	VFMADDSUBPD
+	VFMADDSUBPS
 	VFMSUB132BF16
 	VFMSUB132PD
 	VFMSUB132PH
@@ -1067,6 +1138,12 @@ const (
 	VFMSUBADD231PD
 	VFMSUBADD231PH
 	VFMSUBADD231PS
+	VFMSUBADDPD
+	VFMSUBADDPS
+	VFMSUBPD
+	VFMSUBPS
+	VFMSUBSD
+	VFMSUBSS
 	VFMULCPH
 	VFMULCSH
 	VFNMADD132BF16
@@ -1090,6 +1167,10 @@ const (
 	VFNMADD231SD
 	VFNMADD231SH
 	VFNMADD231SS
+	VFNMADDPD
+	VFNMADDPS
+	VFNMADDSD
+	VFNMADDSS
 	VFNMSUB132BF16
 	VFNMSUB132PD
 	VFNMSUB132PH
@@ -1111,6 +1192,10 @@ const (
 	VFNMSUB231SD
 	VFNMSUB231SH
 	VFNMSUB231SS
+	VFNMSUBPD
+	VFNMSUBPS
+	VFNMSUBSD
+	VFNMSUBSS
 	VFPCLASSBF16
 	VFPCLASSPD
 	VFPCLASSPH
@@ -1118,6 +1203,10 @@ const (
 	VFPCLASSSD
 	VFPCLASSSH
 	VFPCLASSSS
+	VFRCZPD
+	VFRCZPS
+	VFRCZSD
+	VFRCZSS
 	VGATHERDPD
 	VGATHERDPS
 	VGATHERPF0DPD
@@ -1293,6 +1382,7 @@ const (
 	VPBROADCASTQ
 	VPBROADCASTW
 	VPCLMULQDQ
+	VPCMOV
 	VPCMPB
 	VPCMPD
 	VPCMPEQB
@@ -1313,10 +1403,18 @@ const (
 	VPCMPUQ
 	VPCMPUW
 	VPCMPW
+	VPCOMB
+	VPCOMD
 	VPCOMPRESSB
 	VPCOMPRESSD
 	VPCOMPRESSQ
 	VPCOMPRESSW
+	VPCOMQ
+	VPCOMUB
+	VPCOMUD
+	VPCOMUQ
+	VPCOMUW
+	VPCOMW
 	VPCONFLICTD
 	VPCONFLICTQ
 	VPDPBSSD
@@ -1345,6 +1443,8 @@ const (
 	VPERMI2PS
 	VPERMI2Q
 	VPERMI2W
+	VPERMIL2PD
+	VPERMIL2PS
 	VPERMILPD
 	VPERMILPS
 	VPERMPD
@@ -1369,19 +1469,46 @@ const (
 	VPGATHERDQ
 	VPGATHERQD
 	VPGATHERQQ
+	VPHADDBD
+	VPHADDBQ
+	VPHADDBW
 	VPHADDD
+	VPHADDDQ
 	VPHADDSW
+	VPHADDUBD
+	VPHADDUBQ
+	VPHADDUBW
+	VPHADDUDQ
+	VPHADDUWD
+	VPHADDUWQ
 	VPHADDW
+	VPHADDWD
+	VPHADDWQ
 	VPHMINPOSUW
+	VPHSUBBW
 	VPHSUBD
+	VPHSUBDQ
 	VPHSUBSW
 	VPHSUBW
+	VPHSUBWD
 	VPINSRB
 	VPINSRD
 	VPINSRQ
 	VPINSRW
 	VPLZCNTD
 	VPLZCNTQ
+	VPMACSDD
+	VPMACSDQH
+	VPMACSDQL
+	VPMACSSDD
+	VPMACSSDQH
+	VPMACSSDQL
+	VPMACSSWD
+	VPMACSSWW
+	VPMACSWD
+	VPMACSWW
+	VPMADCSSWD
+	VPMADCSWD
 	VPMADD52HUQ
 	VPMADD52LUQ
 	VPMADDUBSW
@@ -1460,6 +1587,7 @@ const (
 	VPOR
 	VPORD
 	VPORQ
+	VPPERM
 	VPROLD
 	VPROLQ
 	VPROLVD
@@ -1468,17 +1596,29 @@ const (
 	VPRORQ
 	VPRORVD
 	VPRORVQ
+	VPROTB
+	VPROTD
+	VPROTQ
+	VPROTW
 	VPSADBW
 	VPSCATTERDD
 	VPSCATTERDQ
 	VPSCATTERQD
 	VPSCATTERQQ
+	VPSHAB
+	VPSHAD
+	VPSHAQ
+	VPSHAW
+	VPSHLB
+	VPSHLD
 	VPSHLDD
 	VPSHLDQ
 	VPSHLDVD
 	VPSHLDVQ
 	VPSHLDVW
 	VPSHLDW
+	VPSHLQ
+	VPSHLW
 	VPSHRDD
 	VPSHRDQ
 	VPSHRDVD
@@ -1749,11 +1889,18 @@ var mnemonicTable = [NumMnemonics]string{
 	ARPL:              "ARPL",
 	AXOR:              "AXOR",
 	BEXTR:             "BEXTR",
+	BLCFILL:           "BLCFILL",
+	BLCI:              "BLCI",
+	BLCIC:             "BLCIC",
+	BLCMSK:            "BLCMSK",
+	BLCS:              "BLCS",
 	BLENDPD:           "BLENDPD",
 	BLENDPS:           "BLENDPS",
 	BLENDVPD:          "BLENDVPD",
 	BLENDVPS:          "BLENDVPS",
+	BLSFILL:           "BLSFILL",
 	BLSI:              "BLSI",
+	BLSIC:             "BLSIC",
 	BLSMSK:            "BLSMSK",
 	BLSR:              "BLSR",
 	BOUND:             "BOUND",
@@ -1907,6 +2054,7 @@ var mnemonicTable = [NumMnemonics]string{
 	FDIVP:             "FDIVP",
 	FDIVR:             "FDIVR",
 	FDIVRP:            "FDIVRP",
+	FEMMS:             "FEMMS",
 	FFREE:             "FFREE",
 	FFREEP:            "FFREEP",
 	FIADD:             "FIADD",
@@ -2087,6 +2235,7 @@ var mnemonicTable = [NumMnemonics]string{
 	LDDQU:             "LDDQU",
 	LDMXCSR:           "LDMXCSR",
 	LDS:               "LDS",
+	LDTILECFG:         "LDTILECFG",
 	LEA:               "LEA",
 	LEAVE:             "LEAVE",
 	LES:               "LES",
@@ -2097,6 +2246,7 @@ var mnemonicTable = [NumMnemonics]string{
 	LIDT:              "LIDT",
 	LKGS:              "LKGS",
 	LLDT:              "LLDT",
+	LLWPCB:            "LLWPCB",
 	LMSW:              "LMSW",
 	LOADIWKEY:         "LOADIWKEY",
 	LODSB:             "LODSB",
@@ -2109,6 +2259,8 @@ var mnemonicTable = [NumMnemonics]string{
 	LSL:               "LSL",
 	LSS:               "LSS",
 	LTR:               "LTR",
+	LWPINS:            "LWPINS",
+	LWPVAL:            "LWPVAL",
 	LZCNT:             "LZCNT",
 	MASKMOVDQU:        "MASKMOVDQU",
 	MASKMOVQ:          "MASKMOVQ",
@@ -2207,6 +2359,7 @@ var mnemonicTable = [NumMnemonics]string{
 	PANDN:             "PANDN",
 	PAUSE:             "PAUSE",
 	PAVGB:             "PAVGB",
+	PAVGUSB:           "PAVGUSB",
 	PAVGW:             "PAVGW",
 	PBLENDVB:          "PBLENDVB",
 	PBLENDW:           "PBLENDW",
@@ -2231,6 +2384,25 @@ var mnemonicTable = [NumMnemonics]string{
 	PEXTRD:            "PEXTRD",
 	PEXTRQ:            "PEXTRQ",
 	PEXTRW:            "PEXTRW",
+	PF2ID:             "PF2ID",
+	PF2IW:             "PF2IW",
+	PFACC:             "PFACC",
+	PFADD:             "PFADD",
+	PFCMPEQ:           "PFCMPEQ",
+	PFCMPGE:           "PFCMPGE",
+	PFCMPGT:           "PFCMPGT",
+	PFMAX:             "PFMAX",
+	PFMIN:             "PFMIN",
+	PFMUL:             "PFMUL",
+	PFNACC:            "PFNACC",
+	PFPNACC:           "PFPNACC",
+	PFRCP:             "PFRCP",
+	PFRCPIT1:          "PFRCPIT1",
+	PFRCPIT2:          "PFRCPIT2",
+	PFRSQIT1:          "PFRSQIT1",
+	PFRSQRT:           "PFRSQRT",
+	PFSUB:             "PFSUB",
+	PFSUBR:            "PFSUBR",
 	PHADDD:            "PHADDD",
 	PHADDSW:           "PHADDSW",
 	PHADDW:            "PHADDW",
@@ -2238,6 +2410,8 @@ var mnemonicTable = [NumMnemonics]string{
 	PHSUBD:            "PHSUBD",
 	PHSUBSW:           "PHSUBSW",
 	PHSUBW:            "PHSUBW",
+	PI2FD:             "PI2FD",
+	PI2FW:             "PI2FW",
 	PINSRB:            "PINSRB",
 	PINSRD:            "PINSRD",
 	PINSRQ:            "PINSRQ",
@@ -2271,6 +2445,7 @@ var mnemonicTable = [NumMnemonics]string{
 	PMOVZXWQ:          "PMOVZXWQ",
 	PMULDQ:            "PMULDQ",
 	PMULHRSW:          "PMULHRSW",
+	PMULHRW:           "PMULHRW",
 	PMULHUW:           "PMULHUW",
 	PMULHW:            "PMULHW",
 	PMULLD:            "PMULLD",
@@ -2319,6 +2494,7 @@ var mnemonicTable = [NumMnemonics]string{
 	PSUBUSB:           "PSUBUSB",
 	PSUBUSW:           "PSUBUSW",
 	PSUBW:             "PSUBW",
+	PSWAPD:            "PSWAPD",
 	PTEST:             "PTEST",
 	PTWRITE:           "PTWRITE",
 	PUNPCKHBW:         "PUNPCKHBW",
@@ -2425,6 +2601,7 @@ var mnemonicTable = [NumMnemonics]string{
 	SIDT:              "SIDT",
 	SKINIT:            "SKINIT",
 	SLDT:              "SLDT",
+	SLWPCB:            "SLWPCB",
 	SMSW:              "SMSW",
 	SQRTPD:            "SQRTPD",
 	SQRTPS:            "SQRTPS",
@@ -2441,6 +2618,7 @@ var mnemonicTable = [NumMnemonics]string{
 	STOSQ:             "STOSQ",
 	STOSW:             "STOSW",
 	STR:               "STR",
+	STTILECFG:         "STTILECFG",
 	STUI:              "STUI",
 	SUB:               "SUB",
 	SUBPD:             "SUBPD",
@@ -2452,12 +2630,39 @@ var mnemonicTable = [NumMnemonics]string{
 	SYSENTER:          "SYSENTER",
 	SYSEXIT:           "SYSEXIT",
 	SYSRET:            "SYSRET",
+	T1MSKC:            "T1MSKC",
+	TCMMIMFP16PS:      "TCMMIMFP16PS",
+	TCMMRLFP16PS:      "TCMMRLFP16PS",
+	TCVTROWD2PS:       "TCVTROWD2PS",
+	TCVTROWPS2BF16H:   "TCVTROWPS2BF16H",
+	TCVTROWPS2BF16L:   "TCVTROWPS2BF16L",
+	TCVTROWPS2PHH:     "TCVTROWPS2PHH",
+	TCVTROWPS2PHL:     "TCVTROWPS2PHL",
 	TDCALL:            "TDCALL",
+	TDPBF16PS:         "TDPBF16PS",
+	TDPBF8PS:          "TDPBF8PS",
+	TDPBHF8PS:         "TDPBHF8PS",
+	TDPBSSD:           "TDPBSSD",
+	TDPBSUD:           "TDPBSUD",
+	TDPBUSD:           "TDPBUSD",
+	TDPBUUD:           "TDPBUUD",
+	TDPFP16PS:         "TDPFP16PS",
+	TDPHBF8PS:         "TDPHBF8PS",
+	TDPHF8PS:          "TDPHF8PS",
 	TEST:              "TEST",
 	TESTUI:            "TESTUI",
+	TILELOADD:         "TILELOADD",
+	TILELOADDRS:       "TILELOADDRS",
+	TILELOADDRST1:     "TILELOADDRST1",
+	TILELOADDT1:       "TILELOADDT1",
+	TILEMOVROW:        "TILEMOVROW",
+	TILERELEASE:       "TILERELEASE",
+	TILESTORED:        "TILESTORED",
+	TILEZERO:          "TILEZERO",
 	TLBSYNC:           "TLBSYNC",
 	TPAUSE:            "TPAUSE",
 	TZCNT:             "TZCNT",
+	TZMSK:             "TZMSK",
 	UCOMISD:           "UCOMISD",
 	UCOMISS:           "UCOMISS",
 	UD0:               "UD0",
@@ -2732,6 +2937,10 @@ var mnemonicTable = [NumMnemonics]string{
 	VFMADD231SS:       "VFMADD231SS",
 	VFMADDCPH:         "VFMADDCPH",
 	VFMADDCSH:         "VFMADDCSH",
+	VFMADDPD:          "VFMADDPD",
+	VFMADDPS:          "VFMADDPS",
+	VFMADDSD:          "VFMADDSD",
+	VFMADDSS:          "VFMADDSS",
 	VFMADDSUB132PD:    "VFMADDSUB132PD",
 	VFMADDSUB132PH:    "VFMADDSUB132PH",
 	VFMADDSUB132PS:    "VFMADDSUB132PS",
@@ -2741,6 +2950,8 @@ var mnemonicTable = [NumMnemonics]string{
 	VFMADDSUB231PD:    "VFMADDSUB231PD",
 	VFMADDSUB231PH:    "VFMADDSUB231PH",
 	VFMADDSUB231PS:    "VFMADDSUB231PS",
+	VFMADDSUBPD:       "VFMADDSUBPD",
+	VFMADDSUBPS:       "VFMADDSUBPS",
 	VFMSUB132BF16:     "VFMSUB132BF16",
 	VFMSUB132PD:       "VFMSUB132PD",
 	VFMSUB132PH:       "VFMSUB132PH",
@@ -2771,6 +2982,12 @@ var mnemonicTable = [NumMnemonics]string{
 	VFMSUBADD231PD:    "VFMSUBADD231PD",
 	VFMSUBADD231PH:    "VFMSUBADD231PH",
 	VFMSUBADD231PS:    "VFMSUBADD231PS",
+	VFMSUBADDPD:       "VFMSUBADDPD",
+	VFMSUBADDPS:       "VFMSUBADDPS",
+	VFMSUBPD:          "VFMSUBPD",
+	VFMSUBPS:          "VFMSUBPS",
+	VFMSUBSD:          "VFMSUBSD",
+	VFMSUBSS:          "VFMSUBSS",
 	VFMULCPH:          "VFMULCPH",
 	VFMULCSH:          "VFMULCSH",
 	VFNMADD132BF16:    "VFNMADD132BF16",
@@ -2794,6 +3011,10 @@ var mnemonicTable = [NumMnemonics]string{
 	VFNMADD231SD:      "VFNMADD231SD",
 	VFNMADD231SH:      "VFNMADD231SH",
 	VFNMADD231SS:      "VFNMADD231SS",
+	VFNMADDPD:         "VFNMADDPD",
+	VFNMADDPS:         "VFNMADDPS",
+	VFNMADDSD:         "VFNMADDSD",
+	VFNMADDSS:         "VFNMADDSS",
 	VFNMSUB132BF16:    "VFNMSUB132BF16",
 	VFNMSUB132PD:      "VFNMSUB132PD",
 	VFNMSUB132PH:      "VFNMSUB132PH",
@@ -2815,6 +3036,10 @@ var mnemonicTable = [NumMnemonics]string{
 	VFNMSUB231SD:      "VFNMSUB231SD",
 	VFNMSUB231SH:      "VFNMSUB231SH",
 	VFNMSUB231SS:      "VFNMSUB231SS",
+	VFNMSUBPD:         "VFNMSUBPD",
+	VFNMSUBPS:         "VFNMSUBPS",
+	VFNMSUBSD:         "VFNMSUBSD",
+	VFNMSUBSS:         "VFNMSUBSS",
 	VFPCLASSBF16:      "VFPCLASSBF16",
 	VFPCLASSPD:        "VFPCLASSPD",
 	VFPCLASSPH:        "VFPCLASSPH",
@@ -2822,6 +3047,10 @@ var mnemonicTable = [NumMnemonics]string{
 	VFPCLASSSD:        "VFPCLASSSD",
 	VFPCLASSSH:        "VFPCLASSSH",
 	VFPCLASSSS:        "VFPCLASSSS",
+	VFRCZPD:           "VFRCZPD",
+	VFRCZPS:           "VFRCZPS",
+	VFRCZSD:           "VFRCZSD",
+	VFRCZSS:           "VFRCZSS",
 	VGATHERDPD:        "VGATHERDPD",
 	VGATHERDPS:        "VGATHERDPS",
 	VGATHERPF0DPD:     "VGATHERPF0DPD",
@@ -2997,6 +3226,7 @@ var mnemonicTable = [NumMnemonics]string{
 	VPBROADCASTQ:      "VPBROADCASTQ",
 	VPBROADCASTW:      "VPBROADCASTW",
 	VPCLMULQDQ:        "VPCLMULQDQ",
+	VPCMOV:            "VPCMOV",
 	VPCMPB:            "VPCMPB",
 	VPCMPD:            "VPCMPD",
 	VPCMPEQB:          "VPCMPEQB",
@@ -3017,10 +3247,18 @@ var mnemonicTable = [NumMnemonics]string{
 	VPCMPUQ:           "VPCMPUQ",
 	VPCMPUW:           "VPCMPUW",
 	VPCMPW:            "VPCMPW",
+	VPCOMB:            "VPCOMB",
+	VPCOMD:            "VPCOMD",
 	VPCOMPRESSB:       "VPCOMPRESSB",
 	VPCOMPRESSD:       "VPCOMPRESSD",
 	VPCOMPRESSQ:       "VPCOMPRESSQ",
 	VPCOMPRESSW:       "VPCOMPRESSW",
+	VPCOMQ:            "VPCOMQ",
+	VPCOMUB:           "VPCOMUB",
+	VPCOMUD:           "VPCOMUD",
+	VPCOMUQ:           "VPCOMUQ",
+	VPCOMUW:           "VPCOMUW",
+	VPCOMW:            "VPCOMW",
 	VPCONFLICTD:       "VPCONFLICTD",
 	VPCONFLICTQ:       "VPCONFLICTQ",
 	VPDPBSSD:          "VPDPBSSD",
@@ -3049,6 +3287,8 @@ var mnemonicTable = [NumMnemonics]string{
 	VPERMI2PS:         "VPERMI2PS",
 	VPERMI2Q:          "VPERMI2Q",
 	VPERMI2W:          "VPERMI2W",
+	VPERMIL2PD:        "VPERMIL2PD",
+	VPERMIL2PS:        "VPERMIL2PS",
 	VPERMILPD:         "VPERMILPD",
 	VPERMILPS:         "VPERMILPS",
 	VPERMPD:           "VPERMPD",
@@ -3073,19 +3313,46 @@ var mnemonicTable = [NumMnemonics]string{
 	VPGATHERDQ:        "VPGATHERDQ",
 	VPGATHERQD:        "VPGATHERQD",
 	VPGATHERQQ:        "VPGATHERQQ",
+	VPHADDBD:          "VPHADDBD",
+	VPHADDBQ:          "VPHADDBQ",
+	VPHADDBW:          "VPHADDBW",
 	VPHADDD:           "VPHADDD",
+	VPHADDDQ:          "VPHADDDQ",
 	VPHADDSW:          "VPHADDSW",
+	VPHADDUBD:         "VPHADDUBD",
+	VPHADDUBQ:         "VPHADDUBQ",
+	VPHADDUBW:         "VPHADDUBW",
+	VPHADDUDQ:         "VPHADDUDQ",
+	VPHADDUWD:         "VPHADDUWD",
+	VPHADDUWQ:         "VPHADDUWQ",
 	VPHADDW:           "VPHADDW",
+	VPHADDWD:          "VPHADDWD",
+	VPHADDWQ:          "VPHADDWQ",
 	VPHMINPOSUW:       "VPHMINPOSUW",
+	VPHSUBBW:          "VPHSUBBW",
 	VPHSUBD:           "VPHSUBD",
+	VPHSUBDQ:          "VPHSUBDQ",
 	VPHSUBSW:          "VPHSUBSW",
 	VPHSUBW:           "VPHSUBW",
+	VPHSUBWD:          "VPHSUBWD",
 	VPINSRB:           "VPINSRB",
 	VPINSRD:           "VPINSRD",
 	VPINSRQ:           "VPINSRQ",
 	VPINSRW:           "VPINSRW",
 	VPLZCNTD:          "VPLZCNTD",
 	VPLZCNTQ:          "VPLZCNTQ",
+	VPMACSDD:          "VPMACSDD",
+	VPMACSDQH:         "VPMACSDQH",
+	VPMACSDQL:         "VPMACSDQL",
+	VPMACSSDD:         "VPMACSSDD",
+	VPMACSSDQH:        "VPMACSSDQH",
+	VPMACSSDQL:        "VPMACSSDQL",
+	VPMACSSWD:         "VPMACSSWD",
+	VPMACSSWW:         "VPMACSSWW",
+	VPMACSWD:          "VPMACSWD",
+	VPMACSWW:          "VPMACSWW",
+	VPMADCSSWD:        "VPMADCSSWD",
+	VPMADCSWD:         "VPMADCSWD",
 	VPMADD52HUQ:       "VPMADD52HUQ",
 	VPMADD52LUQ:       "VPMADD52LUQ",
 	VPMADDUBSW:        "VPMADDUBSW",
@@ -3164,6 +3431,7 @@ var mnemonicTable = [NumMnemonics]string{
 	VPOR:              "VPOR",
 	VPORD:             "VPORD",
 	VPORQ:             "VPORQ",
+	VPPERM:            "VPPERM",
 	VPROLD:            "VPROLD",
 	VPROLQ:            "VPROLQ",
 	VPROLVD:           "VPROLVD",
@@ -3172,17 +3440,29 @@ var mnemonicTable = [NumMnemonics]string{
 	VPRORQ:            "VPRORQ",
 	VPRORVD:           "VPRORVD",
 	VPRORVQ:           "VPRORVQ",
+	VPROTB:            "VPROTB",
+	VPROTD:            "VPROTD",
+	VPROTQ:            "VPROTQ",
+	VPROTW:            "VPROTW",
 	VPSADBW:           "VPSADBW",
 	VPSCATTERDD:       "VPSCATTERDD",
 	VPSCATTERDQ:       "VPSCATTERDQ",
 	VPSCATTERQD:       "VPSCATTERQD",
 	VPSCATTERQQ:       "VPSCATTERQQ",
+	VPSHAB:            "VPSHAB",
+	VPSHAD:            "VPSHAD",
+	VPSHAQ:            "VPSHAQ",
+	VPSHAW:            "VPSHAW",
+	VPSHLB:            "VPSHLB",
+	VPSHLD:            "VPSHLD",
 	VPSHLDD:           "VPSHLDD",
 	VPSHLDQ:           "VPSHLDQ",
 	VPSHLDVD:          "VPSHLDVD",
 	VPSHLDVQ:          "VPSHLDVQ",
 	VPSHLDVW:          "VPSHLDVW",
 	VPSHLDW:           "VPSHLDW",
+	VPSHLQ:            "VPSHLQ",
+	VPSHLW:            "VPSHLW",
 	VPSHRDD:           "VPSHRDD",
 	VPSHRDQ:           "VPSHRDQ",
 	VPSHRDVD:          "VPSHRDVD",

@@ -2,6 +2,7 @@ package x86asm
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
@@ -55,6 +56,23 @@ var (
 	}
 	padlockNames = []string{"XSTORE", "XCRYPTECB", "XCRYPTCBC", "XCRYPTCTR", "XCRYPTCFB", "XCRYPTOFB", "MONTMUL", "XSHA1", "XSHA256"}
 )
+
+// namesOf returns the names of some rows.
+func namesOf(which func(r *isa.Row) bool) []string {
+	var names []string
+	for i := range isa.Rows() {
+		if r := &isa.Rows()[i]; which(r) && !slices.Contains(names, r.Mnemonic.String()) {
+			names = append(names, r.Mnemonic.String())
+		}
+	}
+	return names
+}
+
+// isTile says whether the row is one of AMX.
+func isTile(r *isa.Row) bool {
+	name := r.Mnemonic.String()
+	return name[0] == 'T' && (r.Map == isa.MapVEX2 || r.Map >= isa.MapEVEX1) || strings.HasSuffix(name, "TILECFG")
+}
 
 // absent is evidence of an instruction that x86asm rejects and that only CPUs
 // with its extension have, so that the manual alone says so.
@@ -134,6 +152,25 @@ var unknownQuirks = []oracle.Quirk{
 		absent("c4e261e000", "5 CMPOXADD", "SDM vol. 2, CMPccXADD"), absent("c4e2e1ef00", "5 CMPNLEXADD", "SDM vol. 2, CMPccXADD")),
 	unknown("vpmovssdb", []string{"VPMOVSSDB"}, isa.MapVEX2, []byte{0x41}, isEVEX, "VPMOVSSDB", absent("62f27e0841c1", "6 VPMOVSSDB", "Intel AVX10 V2 AUX specification")),
 	unknown("vunpackb", []string{"VUNPACKB"}, isa.MapVEX3, []byte{0x3d}, isEVEX, "VUNPACKB", absent("62f37c083dc100", "7 VUNPACKB", "Intel AVX10 V2 AUX specification")),
+	unknown("xop", namesOf(func(r *isa.Row) bool { return r.Map >= isa.MapXOP8 && r.Map <= isa.MapXOPA }), 0, nil,
+		func(l *oracle.Lexed) bool { return l.Escape == oracle.EscapeXOP }, "XOP, TBM and LWP",
+		absent("8fe878a2c200", "6 VPCMOV", "APM vol. 6, VPCMOV"), absent("8fe97801c8", "5 BLCFILL", "APM vol. 3, BLCFILL"), absent("8fe97812c0", "5 LLWPCB", "APM vol. 3, LLWPCB")),
+	unknown("fma4", namesOf(func(r *isa.Row) bool {
+		return r.Map == isa.MapVEX3 && r.Operands[3].Class != 0 && (r.Feature == isa.FeatureFMA4 || r.Feature == isa.FeatureXOP)
+	}), isa.MapVEX3,
+		[]byte{0x48, 0x49, 0x5c, 0x5d, 0x5e, 0x5f, 0x68, 0x69, 0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x6f, 0x78, 0x79, 0x7a, 0x7b, 0x7c, 0x7d, 0x7e, 0x7f},
+		func(l *oracle.Lexed) bool { return l.Escape == oracle.EscapeVEX }, "FMA4 and VPERMIL2PS",
+		absent("c4e37168c230", "6 VFMADDPS", "APM vol. 6, VFMADDPS"), absent("c4e37148c230", "6 VPERMIL2PS", "APM vol. 6, VPERMIL2PS")),
+	unknown("3dnow", namesOf(func(r *isa.Row) bool { return r.Map == isa.Map0F0F }), isa.Map0F, []byte{0x0f}, nil, "3DNow!",
+		absent("0f0fc19e", "4 PFADD", "AMD publication 21928, PFADD")),
+	unknown("femms", []string{"FEMMS"}, isa.Map0F, []byte{0x0e}, nil, "FEMMS", absent("0f0e", "2 FEMMS", "AMD publication 21928, FEMMS")),
+	unknown("amx", namesOf(isTile), isa.MapVEX2, []byte{0x49, 0x4a, 0x4b, 0x5c, 0x5e, 0x6c, 0x6d},
+		nil, "AMX", absent("c4e27849c0", "5 TILERELEASE", "SDM vol. 2, TILERELEASE"), absent("c4e2635ed1", "5 TDPBSSD", "SDM vol. 2, TDPBSSD"),
+		absent("62f27e484ac1", "6 TCVTROWD2PS", "Intel ISE reference, TCVTROWD2PS")),
+	unknown("amx-immediate", namesOf(isTile), isa.MapVEX3, []byte{0x07, 0x77}, isEVEX, "AMX-AVX512", absent("62f37e4807c101", "7 TCVTROWD2PS", "Intel ISE reference, TCVTROWD2PS")),
+	unknown("vex-map-5", namesOf(func(r *isa.Row) bool { return r.Map == isa.MapVEX5 || r.Map == isa.MapVEX7 }), 0, nil,
+		func(l *oracle.Lexed) bool { return l.Escape == oracle.EscapeVEX && l.MapNumber >= 5 }, "the VEX maps 5 and 7",
+		absent("c4e560fdd1", "5 TDPBF8PS", "Intel ISE reference, TDPBF8PS"), absent("c4e77bf8c001000000", "9 URDMSR", "SDM vol. 2, URDMSR")),
 	unknown("hreset", []string{"HRESET"}, isa.Map0F3A, []byte{0xf0}, func(l *oracle.Lexed) bool { return l.Rep == 0xf3 && l.ModRM == 0xc0 }, "HRESET", privileged("f30f3af0c000", "6 HRESET", "SDM vol. 2, HRESET")),
 	{
 		Engine: Name, Name: "group15-f3", Map: isa.Map0F, Opcodes: []byte{0xae},

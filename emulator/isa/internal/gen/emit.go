@@ -299,7 +299,7 @@ func emitHot(b *bytes.Buffer, r *row) {
 			flags = append(flags, name)
 		}
 	}
-	vvvv, moffs, sign, far, control, debug, mask := false, false, false, false, false, false, false
+	vvvv, moffs, sign, far, control, debug, mask, tile := false, false, false, false, false, false, false, false
 	for _, o := range r.operands {
 		vvvv = vvvv || o.kind == "KindVVVV"
 		moffs = moffs || o.kind == "KindMoffs"
@@ -307,6 +307,7 @@ func emitHot(b *bytes.Buffer, r *row) {
 		far = far || o.kind == "KindFar"
 		control = control || o.class == "ClassControl"
 		debug = debug || o.class == "ClassDebug"
+		tile = tile || o.class == "ClassTile"
 		mask = mask || o.class == "ClassMask" && (o.kind == "KindReg" || o.kind == "KindVVVV")
 	}
 	if far {
@@ -321,6 +322,7 @@ func emitHot(b *bytes.Buffer, r *row) {
 	add(debug, "hotDebug")
 	add(mask, "hotMask")
 	add(r.has("distinct"), "hotDistinct")
+	add(tile, "hotTile")
 	fl := "0"
 	if len(flags) > 0 {
 		fl = strings.Join(flags, " | ")

@@ -30,7 +30,10 @@ type encoding struct {
 }
 
 // The maps in the order of the constants of package isa.
-var mapNames = []string{"MapOne", "Map0F", "Map0F38", "Map0F3A", "Map0F0F", "MapVEX1", "MapVEX2", "MapVEX3", "MapEVEX1", "MapEVEX2", "MapEVEX3", "MapEVEX5", "MapEVEX6"}
+var mapNames = []string{"MapOne", "Map0F", "Map0F38", "Map0F3A", "Map0F0F",
+	"MapVEX1", "MapVEX2", "MapVEX3", "MapVEX5", "MapVEX7", "MapXOP8", "MapXOP9", "MapXOPA",
+	"MapEVEX1", "MapEVEX2", "MapEVEX3", "MapEVEX4", "MapEVEX5", "MapEVEX6", "MapEVEX7",
+}
 
 const (
 	mapOne = iota
@@ -41,11 +44,18 @@ const (
 	mapVEX1
 	mapVEX2
 	mapVEX3
+	mapVEX5
+	mapVEX7
+	mapXOP8
+	mapXOP9
+	mapXOPA
 	mapEVEX1
 	mapEVEX2
 	mapEVEX3
+	mapEVEX4
 	mapEVEX5
 	mapEVEX6
+	mapEVEX7
 	numMaps
 )
 
@@ -65,7 +75,7 @@ func (r *row) parseEncoding(s string) error {
 	e.reg, e.rm = -1, -1
 	toks := strings.Fields(strings.ReplaceAll(s, " + ", " "))
 	toks = r.takePrefixes(toks)
-	if len(toks) > 0 && (strings.HasPrefix(toks[0], "VEX.") || strings.HasPrefix(toks[0], "EVEX.")) {
+	if len(toks) > 0 && (strings.HasPrefix(toks[0], "VEX.") || strings.HasPrefix(toks[0], "EVEX.") || strings.HasPrefix(toks[0], "XOP.")) {
 		if err := r.parseVEX(toks[0]); err != nil {
 			return err
 		}
@@ -117,9 +127,9 @@ func (e *encoding) takeMap(toks []string) []string {
 		return toks
 	}
 	switch {
-	case toks[1] == "0F" && len(toks) > 2:
+	case toks[1] == "0F" && len(toks) == 4: // 0F 0F /r 9E: the opcode comes last
 		e.mapNumber = map0F0F
-		return toks[2:]
+		return []string{toks[3], toks[2]}
 	case toks[1] == "38" && len(toks) > 2:
 		e.mapNumber = map0F38
 		return toks[2:]
@@ -158,8 +168,8 @@ func (r *row) parseVEX(tok string) error {
 			e.w = 1
 		case "W1":
 			e.w = 2
-		case "0F", "0F38", "0F3A", "MAP5", "MAP6":
-			e.mapNumber = vexMap(e.isEVEX, f)
+		case "0F", "0F38", "0F3A", "MAP4", "MAP5", "MAP6", "MAP7", "MAP8", "MAP9", "MAPA":
+			e.mapNumber = vexMaps[fields[0]+"."+f]
 		default:
 			return r.errorf("field %q of %q", f, tok)
 		}
@@ -170,12 +180,12 @@ func (r *row) parseVEX(tok string) error {
 	return nil
 }
 
-func vexMap(evex bool, name string) int {
-	maps := map[string]int{"0F": mapVEX1, "0F38": mapVEX2, "0F3A": mapVEX3}
-	if evex {
-		maps = map[string]int{"0F": mapEVEX1, "0F38": mapEVEX2, "0F3A": mapEVEX3, "MAP5": mapEVEX5, "MAP6": mapEVEX6}
-	}
-	return maps[name]
+// vexMaps gives the map by prefix and the field of its name.
+var vexMaps = map[string]int{
+	"VEX.0F": mapVEX1, "VEX.0F38": mapVEX2, "VEX.0F3A": mapVEX3, "VEX.MAP5": mapVEX5, "VEX.MAP7": mapVEX7,
+	"XOP.MAP8": mapXOP8, "XOP.MAP9": mapXOP9, "XOP.MAPA": mapXOPA,
+	"EVEX.0F": mapEVEX1, "EVEX.0F38": mapEVEX2, "EVEX.0F3A": mapEVEX3,
+	"EVEX.MAP4": mapEVEX4, "EVEX.MAP5": mapEVEX5, "EVEX.MAP6": mapEVEX6, "EVEX.MAP7": mapEVEX7,
 }
 
 func (r *row) takeOpcode(toks []string) ([]string, error) {

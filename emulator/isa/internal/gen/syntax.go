@@ -80,6 +80,7 @@ var fixedRegisters = map[string]operand{
 // registerTokens are the register fields that are not general-purpose or
 // vector registers.
 var registerTokens = map[string]operand{
+	"tmm1": {class: "ClassTile", pure: true}, "tmm2": {class: "ClassTile", pure: true}, "tmm3": {class: "ClassTile", pure: true},
 	"Sreg": {class: "ClassSegment", size: 2}, "CR0-CR7": {class: "ClassControl"}, "DR0-DR7": {class: "ClassDebug"},
 }
 
@@ -132,7 +133,9 @@ func (r *row) parseOperand(t string) (operand, error) {
 		return o, nil
 	}
 	if o, ok := registerTokens[t]; ok {
-		o.kind = "KindReg"
+		if !o.pure {
+			o.kind = "KindReg"
+		}
 		return o, nil
 	}
 	if m := gprToken.FindStringSubmatch(t); m != nil {
@@ -190,6 +193,9 @@ func (r *row) constant(kind string, size int) operand {
 }
 
 func memoryOperand(t string) (operand, bool) {
+	if t == "sibmem" { // rows of the tile's configuration
+		return operand{kind: "KindMem"}, true
+	}
 	if t == "m80fp" || t == "m80bcd" || t == "m80dec" {
 		return operand{kind: "KindMem", size: 10}, true
 	}
@@ -255,7 +261,7 @@ var orders = map[string][]string{
 	"RM": {"KindReg", "rm"}, "MR": {"rm", "KindReg"}, "RMI": {"KindReg", "rm"}, "MRI": {"rm", "KindReg"},
 	"RVM": {"KindReg", "KindVVVV", "rm"}, "RMV": {"KindReg", "rm", "KindVVVV"}, "VM": {"KindVVVV", "rm"},
 	"MVR": {"rm", "KindVVVV", "KindReg"}, "MRV": {"rm", "KindReg", "KindVVVV"}, "RVMR": {"KindReg", "KindVVVV", "rm", "KindIs4"},
-	"RVRM": {"KindReg", "KindVVVV", "KindIs4", "rm"},
+	"RVRM": {"KindReg", "KindVVVV", "KindIs4", "rm"}, "VMR": {"KindVVVV", "rm", "KindReg"},
 }
 
 // placeRegisters decides which field of the encoding each operand is in.
