@@ -57,6 +57,7 @@ func (t *tracee) do(c *oracle.Case, r *oracle.Result) error {
 	}
 	t.state(r)
 	interpret(&s, &o, c, r)
+	r.Iterations = s.iterations
 	if c.State.FPU != nil {
 		if err := t.xstate.get(t, r.OwnFPU()); err != nil {
 			return err
@@ -76,7 +77,7 @@ func (t *tracee) chooseStop(c *oracle.Case, o *opcode, s *stopped) error {
 	if t.neverStep {
 		s.how = stopContinue
 	}
-	if length == 0 || c.State.RFLAGS&uint64(x86.TF) != 0 {
+	if length == 0 || c.State.RFLAGS&uint64(x86.TF) != 0 || t.stepRepeats && o.isString() {
 		return nil
 	}
 	linear := c.CodeAddress() + uint64(length)
@@ -139,6 +140,7 @@ func (t *tracee) leave(c *oracle.Case, o *opcode, s *stopped) error {
 		how = ptraceCont
 	}
 	for range maxIterations {
+		counter := t.regs.Rcx
 		sig, err := t.resume(how)
 		if err != nil {
 			return err
@@ -148,6 +150,9 @@ func (t *tracee) leave(c *oracle.Case, o *opcode, s *stopped) error {
 			return err
 		}
 		s.rip, s.flags = t.regs.Rip, t.regs.Eflags
+		if o.rep && o.isString() {
+			s.iterations += o.count(counter - t.regs.Rcx)
+		}
 		again := sig == unix.SIGTRAP && s.code == trapTrace && o.iterates() && s.rip == c.State.RIP
 		if !again || c.State.RFLAGS&uint64(x86.TF) != 0 {
 			return t.fpuStatus(s)

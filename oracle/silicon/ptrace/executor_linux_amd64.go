@@ -24,14 +24,15 @@ const maxTries = 3
 // a thread of its own, the tracer of its children, until Close.
 type Executor struct {
 	unfiltered bool // tests only: let system calls through
-	neverStep  bool // tests only: see tracee
-	listed     bool // tests only: unmap what /proc lists, as where the vDSO is sealed
-	children   []*tracee
-	respawns   int
-	pid        atomic.Int64
-	mask       unix.CPUSet
-	work       chan job
-	done       chan error
+	// tests only: see tracee
+	neverStep, stepRepeats bool
+	listed                 bool // tests only: unmap what /proc lists, as where the vDSO is sealed
+	children               []*tracee
+	respawns               int
+	pid                    atomic.Int64
+	mask                   unix.CPUSet
+	work                   chan job
+	done                   chan error
 }
 
 // job is one call for the tracer's thread.
@@ -135,7 +136,7 @@ func (e *Executor) child(l *oracle.Layout, table *ldt) (*tracee, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.neverStep = e.neverStep
+	t.neverStep, t.stepRepeats = e.neverStep, e.stepRepeats
 	e.pid.Store(int64(t.pid))
 	if len(e.children) == maxChildren {
 		e.children[maxChildren-1].close()

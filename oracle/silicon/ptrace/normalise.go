@@ -50,6 +50,8 @@ type stopped struct {
 	// pages, or -1.
 	breakAt int
 	covered byte
+	// iterations are those of a REP, by its counter from stop to stop.
+	iterations uint64
 	// pendingFPU is FSW.ES: an x87 exception waits.
 	pendingFPU bool
 }

@@ -28,9 +28,9 @@ type opcode struct {
 	// VEX, EVEX and XOP, of which no more is known.
 	escape byte
 	rep    bool // F2 or F3
-	// addr16 says that a memory operand is addressed in the 16-bit way.
-	addr16 bool
-	ok     bool // the code is long enough to tell
+	// addrBytes is the address size, 2, 4 or 8: also that of REP's counter.
+	addrBytes uint8
+	ok        bool // the code is long enough to tell
 }
 
 const vector = 0xff
@@ -63,13 +63,28 @@ func scan(code []byte, mode x86.Mode) (o opcode) {
 			if o.at+2 < len(code) {
 				o.sib = code[o.at+2]
 			}
-			o.addr16 = !long && override != (mode.Width() == 16)
+			o.addrBytes = addressBytes(mode, override)
 			return o
 		}
 		o.at++
 	}
 	return o
 }
+
+// addressBytes is the address size in a mode, with or without a 67 prefix (SDM
+// vol. 1, 3.6).
+func addressBytes(mode x86.Mode, override bool) uint8 {
+	switch {
+	case mode == x86.Long64 && !override:
+		return 8
+	case mode != x86.Long64 && override != (mode.Width() == 16):
+		return 2
+	}
+	return 4
+}
+
+// count cuts a value of RCX to what REP counts with.
+func (o *opcode) count(rcx uint64) uint64 { return rcx << (64 - 8*o.addrBytes) >> (64 - 8*o.addrBytes) }
 
 // opcode steps over an escape.
 func (o *opcode) opcode(code []byte, long bool) {
@@ -141,9 +156,9 @@ func (o *opcode) operandLength() int {
 	switch {
 	case mod == 3:
 		return 1
-	case o.addr16 && mod == 0 && rm == 6:
+	case o.addrBytes == 2 && mod == 0 && rm == 6:
 		return 3
-	case o.addr16:
+	case o.addrBytes == 2:
 		return 1 + int(mod)
 	}
 	n := 1

@@ -27,6 +27,8 @@ type tracee struct {
 	iov    syscall.Iovec
 	// neverStep is for tests: what does not end by itself is not ended.
 	neverStep bool
+	// stepRepeats is for tests: every REP is stepped.
+	stepRepeats bool
 }
 
 // errDead is returned when the child is gone: killed from outside, or by the
