@@ -20,13 +20,13 @@ func Example() {
 		fmt.Println(err) // names what this machine refuses
 		return
 	}
-	defer slow.Close()
+	defer func() { _ = slow.Close() }()
 	fast, err := silicon.New()
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer fast.Close()
+	defer func() { _ = fast.Close() }()
 
 	results := make([]oracle.Result, 1)
 	for _, e := range []oracle.Executor{slow, fast} {
