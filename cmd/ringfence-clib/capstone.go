@@ -1,9 +1,121 @@
 package main
 
 import (
-	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
 
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+	"github.com/seed-4e121ece/ringfence/oracle"
 	"github.com/seed-4e121ece/ringfence/oracle/external"
+	"github.com/seed-4e121ece/ringfence/oracle/external/clib"
 )
 
-func newCapstone() (*external.Engine, error) { return nil, errors.New("not yet") }
+// The struct cs_insn of capstone 4, by offset (capstone.h), and values.
+const (
+	capstoneInsnSize   = 240
+	capstoneLength     = 16
+	capstoneMnemonic   = 34
+	capstoneOperands   = 66
+	capstoneInsnDetail = 232
+
+	capstoneArchX86 = 3
+	capstoneMajor   = 4
+)
+
+// capstoneModes are the modes, by CS_MODE_16, 32 and 64.
+var capstoneModes = map[x86.Mode]uintptr{x86.Compat16: 1 << 1, x86.Compat32: 1 << 2, x86.Long64: 1 << 3}
+
+// capstone is the library.
+type capstone struct {
+	disassemble uintptr
+	handles     map[x86.Mode]uintptr
+	// in is a cs_insn without detail; the rest are the arguments that
+	// cs_disasm_iter takes by address.
+	in, code, at block
+	ok           bool
+}
+
+func newCapstone() (*external.Engine, error) {
+	c := &capstone{handles: map[x86.Mode]uintptr{}, in: newBlock(capstoneInsnSize), code: newBlock(16), at: newBlock(24)}
+	lib, err := load("libcapstone.so.4", "libcapstone.4.dylib")
+	if err != nil {
+		return nil, absent(clib.Capstone, err)
+	}
+	var open, version uintptr
+	if err := lib.symbols(map[string]*uintptr{"cs_open": &open, "cs_version": &version, "cs_disasm_iter": &c.disassemble}); err != nil {
+		return nil, absent(clib.Capstone, err)
+	}
+	numbers := newBlock(16)
+	call(version, numbers.address(), numbers.address()+8)
+	if numbers.u32(0) != capstoneMajor {
+		return nil, fmt.Errorf("capstone: version %d.%d: the layout of 4 is known alone", numbers.u32(0), numbers.u32(8))
+	}
+	var modes []string
+	for mode, m := range capstoneModes {
+		handle := newBlock(8)
+		if e := call(open, capstoneArchX86, m, handle.address()); e != 0 {
+			return nil, fmt.Errorf("capstone: cs_open for %s: error %d", mode, e)
+		}
+		c.handles[mode] = uintptr(handle.u64(0))
+		modes = append(modes, mode.String())
+	}
+	slices.Sort(modes)
+	hello := external.Hello{
+		Name: clib.Capstone, Version: fmt.Sprintf("%d.%d", numbers.u32(0), numbers.u32(8)),
+		Modes: modes, About: clib.Find(clib.Capstone).About, Unknown: []string{"operands"},
+	}
+	return &external.Engine{Hello: hello, Decoder: c, Text: c.text}, nil
+}
+
+// Name implements oracle.Decoder.
+func (c *capstone) Name() string { return clib.Capstone }
+
+// Decode implements oracle.Decoder. Of what capstone answers, validity, length
+// and name are taken; its operands are in the text alone.
+func (c *capstone) Decode(code []byte, mode x86.Mode, d *oracle.Decoded) {
+	*d = oracle.Decoded{Covered: true}
+	n := copy(c.code, code)
+	c.at.putU64(0, uint64(c.code.address()))
+	c.at.putU64(8, uint64(n))
+	c.at.putU64(16, 0)
+	r := call(c.disassemble, c.handles[mode], c.at.address(), c.at.address()+8, c.at.address()+16, c.in.address())
+	runtime.KeepAlive(c)
+	if c.ok = uint8(r) != 0; !c.ok {
+		d.Reason = "invalid"
+		return
+	}
+	if length := c.in.u16(capstoneLength); length >= 1 && int(length) <= min(n, 15) {
+		d.Length = uint8(length)
+	} else {
+		d.Reason, c.ok = fmt.Sprintf("%d bytes", length), false
+		return
+	}
+	d.Valid, d.UnknownOperands = true, true
+	d.Mnemonic = capstoneName(text(c.in[capstoneMnemonic:capstoneOperands]))
+}
+
+// capstoneName returns the manual's name: capstone writes prefixes before it.
+func capstoneName(text string) string {
+	words := strings.Fields(text)
+	if len(words) == 0 {
+		return "?"
+	}
+	name := strings.ToUpper(words[len(words)-1])
+	if n, ok := capstoneNames[name]; ok {
+		return n
+	}
+	return name
+}
+
+// capstoneNames are the names that are not the manual's.
+var capstoneNames = map[string]string{}
+
+// text returns what was decoded last.
+func (c *capstone) text([]byte, x86.Mode) string {
+	if !c.ok {
+		return ""
+	}
+	return strings.TrimSpace(text(c.in[capstoneMnemonic:capstoneOperands]) + " " + text(c.in[capstoneOperands:capstoneInsnDetail]))
+}

@@ -42,3 +42,6 @@ func text(b []byte) string {
 	}
 	return string(b)
 }
+
+// putU64 stores a number.
+func (b block) putU64(at int, v uint64) { binary.NativeEndian.PutUint64(b[at:], v) }
