@@ -60,8 +60,10 @@ bench: ## every benchmark (BENCH=regexp BENCHTIME=1s)
 corpus: ## distil the seeds again from their sources
 	$(GO) run ./corpus/internal/distil
 
-generate: ## generate code from the instruction table
+generate: ## generate code from the instruction table, and pages from table and quirks
 	$(GO) generate ./...
+	@$(GO) run ./cmd/ringfence isa --coverage >docs/.coverage && mv docs/.coverage docs/coverage.md
+	@$(GO) run ./cmd/ringfence sweep --trophies >docs/.trophies && mv docs/.trophies docs/TROPHIES.md
 
 silicon-ptrace: ## the runner against ptrace (PTRACE=100000 random strings a mode)
 	$(GO) test ./oracle/silicon/ptrace -v -count 1 -timeout 0 -random $(PTRACE)

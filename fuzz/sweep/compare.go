@@ -38,6 +38,8 @@ type worker struct {
 	pairs         [][2]*voter
 
 	texts []text
+	// every asks for all edges of displacement and immediate.
+	every bool
 	// longest is, of each text, the largest length that an engine gave it.
 	longest []uint8
 	codes   [][]byte
@@ -126,6 +128,7 @@ func (w *worker) close() error {
 // block compares all strings of a block, in three waves and the tunnels.
 func (w *worker) block(b *block) *blockResult {
 	w.res = blockResult{Groups: map[string]uint64{}, classes: classes{}}
+	w.every = b.space == spaceLegacy && b.full
 	clear(w.seen)
 	w.texts = w.texts[:0]
 	w.walk.strings(b, func(t *text) {
@@ -168,7 +171,11 @@ func (w *worker) edges(i int) {
 	if n > maxString {
 		n = maxString
 	}
-	for _, fill := range [...][2]byte{{0xff, 0xff}, {0xff, 0x7f}, {0x00, 0x80}} {
+	fills := [][2]byte{{0xff, 0x7f}, {0xff, 0xff}, {0x00, 0x80}}
+	if !w.every {
+		fills = fills[:1]
+	}
+	for _, fill := range fills {
 		t := w.texts[i]
 		if int(t.fixed) >= n {
 			return

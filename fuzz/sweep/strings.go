@@ -73,9 +73,9 @@ func (s *builder) legacy() {
 // Choices of payload fields. Outside 64-bit mode the top two bits of the first
 // payload byte are set, or it is no VEX prefix.
 var (
-	fullRXB  = []byte{0xe0, 0x00, 0xc0, 0xa0, 0x60}
+	fullRXB  = []byte{0xe0, 0x00, 0xc0, 0x60}
 	thinRXB  = []byte{0xe0}
-	fullVVVV = []byte{0x78, 0x00, 0x70, 0x38}
+	fullVVVV = []byte{0x78, 0x00, 0x38}
 	thinVVVV = []byte{0x78, 0x00}
 	// fullP0 are EVEX.RXBR' with bit 3, which only APX gives a meaning.
 	fullP0 = []byte{0xf0, 0x70, 0xb0, 0xd0, 0xe0, 0x00, 0xf8}
@@ -88,10 +88,8 @@ func (s *builder) vectorRXB(p byte) bool { return s.w.mode == x86.Long64 || p >=
 
 func (s *builder) vex2() {
 	for p := range 256 {
-		if !s.b.full && p&0x3b != 0x38 && p&0x7f != 0 {
-			continue
-		}
-		if !s.vectorRXB(byte(p)) {
+		v := p & 0x78
+		if v != 0x78 && v != 0 && v != 0x38 || !s.b.full && p&0x84 != 0x80 || !s.vectorRXB(byte(p)) {
 			continue
 		}
 		s.escape(0xc5, byte(p))
@@ -106,6 +104,7 @@ func (s *builder) vex3() {
 	}
 	if s.b.full {
 		rxb, vvvv = fullRXB, fullVVVV
+		pps = []byte{0, 1, 4} // XOP.pp is 0
 		if s.b.space == spaceVEX3 {
 			pps = []byte{s.b.pp}
 		}
@@ -129,7 +128,7 @@ func (s *builder) vex3() {
 func (s *builder) evex() {
 	pps := []byte{s.b.pp}
 	if !s.b.full {
-		pps = []byte{0, 1, 2, 3, 4, 5, 6, 7}
+		pps = []byte{0, 1, 5, 6}
 	}
 	for _, pp := range pps {
 		p1 := pp&3 | pp<<5&0x80
@@ -187,10 +186,10 @@ var every = func() []byte {
 // Shorter lists of ModRM bytes: each /digit with the forms that are told
 // apart.
 var (
-	digits   = forms(0x03, 0x44, 0x05, 0x86, 0xc1, 0xc6)
-	vectors  = forms(0x03, 0x44, 0xc2)
-	vectors4 = []byte{0x03, 0x44, 0x05, 0x9c, 0xc2, 0xd9, 0xe0, 0xff}
-	few      = []byte{0x03, 0x4c, 0xd1}
+	digits  = forms(0x03, 0x44, 0x05, 0x86, 0xc1, 0xc6)
+	vectors = forms(0x03, 0x44, 0xc2)
+	evexes  = []byte{0x03, 0x44, 0x05, 0x9c, 0xc2}
+	few     = []byte{0x03, 0x4c, 0xd1}
 )
 
 func forms(low ...byte) []byte {
@@ -213,7 +212,7 @@ func (s *builder) modrms() []byte {
 	case !s.b.full || s.b.space == spaceREX2:
 		return few
 	case s.b.space == spaceEVEX:
-		return vectors4
+		return evexes
 	}
 	return vectors
 }
@@ -241,7 +240,10 @@ func (s *builder) withModRM(m byte) {
 	t.seed = m == 0x04 || m == 0xc1 || s.b.space != spaceLegacy && (m == 0x44 || m == 0xc2 || m == 0xd1)
 	if s.sibFollows(m) && at < maxString {
 		list := sibs
-		if s.b.space == spaceEVEX || !s.b.full {
+		switch {
+		case s.b.space == spaceEVEX:
+			list = sibs[6:7]
+		case s.b.space != spaceLegacy || !s.b.full:
 			list = sibs[1:4]
 		}
 		t.fixed++

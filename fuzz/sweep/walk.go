@@ -190,11 +190,11 @@ func (w *Walk) payloads(prefix uint8) {
 		}
 		for m := range uint8(8) {
 			for pp := range uint8(8) {
-				if bare {
+				if bare && m != 0 && m != 7 {
 					add(spaceEVEX, m, pp, true)
 				}
 			}
-			if !bare && m >= 1 && m <= 3 {
+			if bare && (m == 0 || m == 7) || !bare && m >= 1 && m <= 3 {
 				add(spaceEVEX, m, 0, false)
 			}
 		}
