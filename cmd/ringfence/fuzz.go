@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/fuzz/campaign"
 	"github.com/seed-4e121ece/ringfence/oracle"
 	"github.com/seed-4e121ece/ringfence/oracle/silicon"
@@ -55,7 +54,7 @@ the same cases.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.subject, "subject", "model", "engine that is tested")
 	flags.StringVar(&f.reference, "reference", "silicon,x86asm", "engines that it is held against: the first executor that this machine offers, and every decoder")
-	flags.StringVar(&f.mode, "mode", "64", "width of the code in bits; only 64 is executed so far")
+	flags.StringVar(&f.mode, "mode", "64", "widths of the code in bits, separated by commas: 64, 32, 16")
 	flags.StringVar(&f.only, "only", "", "mnemonics to restrict the campaign to, separated by commas, with * as in ADC,CMOV*")
 	flags.Uint64Var(&f.cases, "cases", 0, "end after so many cases")
 	flags.DurationVar(&f.duration, "for", 0, "end after this time (default 1m without --cases)")
@@ -74,11 +73,16 @@ func (f *fuzzFlags) config(errs io.Writer) (campaign.Config, error) {
 		Profile: silicon.Profile(), Cases: f.cases, For: f.duration, Seed: f.seed, Jobs: f.jobs, Only: f.only, Out: f.out,
 		Commit: revision(),
 	}
-	switch mode, err := parseWidth(f.mode); {
-	case err != nil:
-		return cfg, err
-	case mode != x86.Long64:
-		return cfg, badInput("--mode %q: only 64-bit code is executed so far", f.mode)
+	for _, name := range splitList(f.mode) {
+		mode, err := parseWidth(name)
+		if err != nil {
+			return cfg, err
+		}
+		cfg.Modes = append(cfg.Modes, mode)
+	}
+	switch {
+	case len(cfg.Modes) == 0:
+		return cfg, badInput("--mode %q: want 64, 32, 16 or some of them", f.mode)
 	case f.jobs < 0:
 		return cfg, badInput("--jobs %d: want 1 or more, or 0 for one a CPU", f.jobs)
 	case f.duration < 0:

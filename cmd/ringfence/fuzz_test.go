@@ -191,7 +191,7 @@ func TestFuzzBadInput(t *testing.T) {
 		{"bad pattern", "--only [ --out " + t.TempDir(), `family "["`},
 		{"subject that does not execute", "--subject x86asm", `--subject "x86asm" does not execute`},
 		{"no reference", "--reference ,", `--reference ","`},
-		{"other width", "--mode 32", "only 64-bit code is executed so far"},
+		{"other width", "--mode 48", "want 16, 32 or 64"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := command(t, "", append(strings.Fields("fuzz --subject planted --reference model --cases 100"), strings.Fields(tc.args)...)...)

@@ -51,10 +51,8 @@ func benchWorker(b *testing.B, cpu, decoders bool) *worker {
 	cfg := config(sound(), 0)
 	cfg.SeedStates = -1
 	c := &campaign{cfg: &cfg}
-	c.seeds, c.decodeSeeds = cfg.seeds(nil, gen.DefaultWeight)
 	w := &worker{c: c, cases: gen.NewCases(defaultBatch), scratch: gen.NewCases(1)[0]}
-	w.gen = gen.New(gen.Config{Profile: p, Seed: 1, Seeds: c.seeds})
-	w.bytes = gen.New(gen.Config{Profile: p, Seed: 2})
+	w.makeSources(gen.DefaultWeight)
 	var reference oracle.Executor
 	if cpu {
 		s, err := silicon.New()

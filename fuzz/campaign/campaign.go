@@ -24,11 +24,10 @@ type campaign struct {
 	ctx    context.Context
 	stop   context.CancelFunc
 	wanted func(isa.Mnemonic) bool
-	seeds  [][]byte
-	// decodeSeeds are the seeds that only decoders are given.
-	decodeSeeds [][]byte
-	reference   Engine
-	store       *store.Store
+	// seeds is the number of seeds that run.
+	seeds     int
+	reference Engine
+	store     *store.Store
 	// table is the number of rows that count.
 	table int
 
@@ -64,7 +63,6 @@ func Run(ctx context.Context, cfg Config) (*Summary, error) {
 		}
 	}
 	weight := c.weight()
-	c.seeds, c.decodeSeeds = cfg.seeds(c.wanted, weight)
 	if cfg.Out != "" {
 		if c.store, err = store.Open(cfg.Out); err != nil {
 			return nil, err
@@ -91,10 +89,14 @@ func Run(ctx context.Context, cfg Config) (*Summary, error) {
 	return summary, errors.Join(c.failed, err)
 }
 
-// inTable says whether a row counts: it is one of this mode and of the wanted
+// inTable says whether a row counts: it is one of the modes and of the wanted
 // family.
 func (c *campaign) inTable(row *isa.Row) bool {
-	return row.Modes&isa.Mode64 != 0 && (c.wanted == nil || c.wanted(row.Mnemonic))
+	var modes isa.ModeSet
+	for _, m := range c.cfg.modes() {
+		modes |= gen.Modes(m)
+	}
+	return row.Modes&modes != 0 && (c.wanted == nil || c.wanted(row.Mnemonic))
 }
 
 // countRuns writes how often this run met each divergence; recording wrote
@@ -134,11 +136,8 @@ func (c *campaign) workers(weight func(*isa.Row) int) (workers []*worker, err er
 		}
 	}()
 	for i := range c.cfg.jobs() {
-		w := &worker{c: c, index: i, seed: i, decodeSeed: i, scratch: gen.NewCases(1)[0], seen: map[seenKey]string{}}
-		g := gen.Config{Profile: c.cfg.Profile, Seed: mixSeed(c.cfg.Seed, i), Weight: weight, Seeds: c.seeds}
-		w.gen = gen.New(g)
-		g.Seed = ^g.Seed
-		w.bytes = gen.New(g)
+		w := &worker{c: c, index: i, scratch: gen.NewCases(1)[0], seen: map[seenKey]string{}}
+		w.makeSources(weight)
 		w.cases = gen.NewCases(c.cfg.batch())
 		subject, err := c.cfg.Subject.New()
 		if err != nil {
@@ -154,6 +153,23 @@ func (c *campaign) workers(weight func(*isa.Row) int) (workers []*worker, err er
 		}
 	}
 	return workers, nil
+}
+
+// makeSources makes what generates the worker's cases, one for each mode.
+func (w *worker) makeSources(weight func(*isa.Row) int) {
+	cfg := w.c.cfg
+	w.c.seeds = 0
+	for _, m := range cfg.modes() {
+		s := &source{mode: m, seed: w.index, decodeSeed: w.index}
+		s.seeds, s.decodeSeeds = cfg.seeds(m, w.c.wanted, weight)
+		w.c.seeds += len(s.seeds)
+		g := gen.Config{Profile: cfg.Profile, Seed: mixSeed(cfg.Seed, w.index), Weight: weight, Seeds: s.seeds, Mode: m}
+		s.gen = gen.New(g)
+		g.Seed = ^g.Seed
+		s.bytes = gen.New(g)
+		w.sources = append(w.sources, s)
+	}
+	w.source = w.sources[0]
 }
 
 // references makes the worker's reference engines.
@@ -182,7 +198,7 @@ func (w *worker) references(first bool) error {
 	if c.cfg.SubjectDecoder.New == nil {
 		return nil
 	}
-	for _, e := range c.cfg.Decoders {
+	for i, e := range c.cfg.Decoders {
 		s, err := c.cfg.SubjectDecoder.New()
 		if err != nil {
 			return fmt.Errorf("decoder %s: %w", c.cfg.SubjectDecoder.Name, err)
@@ -195,6 +211,7 @@ func (w *worker) references(first bool) error {
 			continue
 		}
 		w.decoders = append(w.decoders, diff.NewDecoders(s, r, e.Quirks))
+		w.engines = append(w.engines, i)
 	}
 	return nil
 }

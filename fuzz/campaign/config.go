@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,14 @@ type DecoderEngine struct {
 	Name   string
 	New    func() (oracle.Decoder, error)
 	Quirks []oracle.Quirk
+	// Modes are those that its quirks are known for, in which alone it is
+	// compared; none means Long64.
+	Modes []x86.Mode
+}
+
+// compares says whether the decoder is compared in a mode.
+func (e *DecoderEngine) compares(m x86.Mode) bool {
+	return len(e.Modes) == 0 && m == x86.Long64 || slices.Contains(e.Modes, m)
 }
 
 // Config says what a campaign does. Subject and Profile are mandatory.
@@ -42,6 +51,9 @@ type Config struct {
 	// SubjectDecoder is compared with each of Decoders; without it none are.
 	SubjectDecoder DecoderEngine
 	Decoders       []DecoderEngine
+	// Modes are Long64, Compat32 and Compat16, those that are wanted; the
+	// batches take turns. None means Long64.
+	Modes []x86.Mode
 	// Profile is that of the CPU that answers.
 	Profile *isa.Profile
 
@@ -104,6 +116,8 @@ func (cfg *Config) check() error {
 		return errors.New("campaign: no subject")
 	case cfg.Profile == nil:
 		return errors.New("campaign: no profile")
+	case slices.ContainsFunc(cfg.Modes, func(m x86.Mode) bool { return !slices.Contains(AllModes, m) }):
+		return fmt.Errorf("campaign: modes %v: want of %v", cfg.Modes, AllModes)
 	case cfg.Jobs < 0:
 		return fmt.Errorf("campaign: %d jobs: want at least 1", cfg.Jobs)
 	case cfg.For < 0:
@@ -112,6 +126,16 @@ func (cfg *Config) check() error {
 		return fmt.Errorf("campaign: batches of %d: want 1 to %d", cfg.Batch, maxBatch)
 	}
 	return nil
+}
+
+// AllModes are the modes that cases can be made for.
+var AllModes = []x86.Mode{x86.Long64, x86.Compat32, x86.Compat16}
+
+func (cfg *Config) modes() []x86.Mode {
+	if len(cfg.Modes) == 0 {
+		return AllModes[:1]
+	}
+	return cfg.Modes
 }
 
 const (
@@ -165,12 +189,12 @@ func (cfg *Config) filter() (func(m isa.Mnemonic) bool, error) {
 	return func(m isa.Mnemonic) bool { return wanted[m] }, nil
 }
 
-// seeds returns the 64-bit instructions to start with: those whose row the
+// seeds returns a mode's instructions to start with: those whose row the
 // generator deals, and the rest, which only decoders are given.
-func (cfg *Config) seeds(wanted func(isa.Mnemonic) bool, weight func(*isa.Row) int) (run, decoded [][]byte) {
+func (cfg *Config) seeds(m x86.Mode, wanted func(isa.Mnemonic) bool, weight func(*isa.Row) int) (run, decoded [][]byte) {
 	var in decode.Inst
 	take := func(b []byte) {
-		valid := decode.Decode(&in, b, x86.Long64, cfg.Profile) == decode.Valid
+		valid := decode.Decode(&in, b, m, cfg.Profile) == decode.Valid
 		row := isa.Get(in.Row)
 		switch {
 		case wanted != nil && (!valid || !wanted(row.Mnemonic)):
@@ -187,7 +211,7 @@ func (cfg *Config) seeds(wanted func(isa.Mnemonic) bool, weight func(*isa.Row) i
 		return run, decoded
 	}
 	for s := range corpus.Seeds() {
-		if s.Mode == 64 {
+		if s.Mode == m.Width() {
 			take(s.Bytes)
 		}
 	}

@@ -121,7 +121,7 @@ func (s *Summary) Families() map[string]uint64 {
 
 func (c *campaign) summarise(workers []*worker) *Summary {
 	s := &Summary{
-		Subject: c.cfg.Subject.Name, Reference: c.reference.Name, Run: c.run, Seed: c.cfg.Seed, Seeds: len(c.seeds),
+		Subject: c.cfg.Subject.Name, Reference: c.reference.Name, Run: c.run, Seed: c.cfg.Seed, Seeds: c.seeds,
 		Elapsed: time.Since(c.start), Counts: diff.NewCounts(),
 	}
 	var rules oracle.RuleCounts

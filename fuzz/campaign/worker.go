@@ -8,6 +8,7 @@ import (
 	"github.com/seed-4e121ece/ringfence/emulator/decode"
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/step"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/fuzz/diff"
 	"github.com/seed-4e121ece/ringfence/fuzz/gen"
 	"github.com/seed-4e121ece/ringfence/oracle"
@@ -17,19 +18,19 @@ import (
 type worker struct {
 	c     *campaign
 	index int
-	gen   *gen.Generator
-	// bytes generates what only decoders see, so that the cases that run do
-	// not depend on it.
-	bytes  *gen.Generator
-	differ *diff.Differ
-	cases  []oracle.Case
+	// source makes the cases of the batch in hand; sources has one a mode,
+	// which take turns.
+	*source
+	sources []*source
+	turn    int
+	differ  *diff.Differ
+	cases   []oracle.Case
 	// decoders are compared on each case's bytes, besides the differ's first.
 	decoders []*diff.Decoders
+	// engines has the index in Config.Decoders of each of them.
+	engines []int
 	// scratch is a case that only decoders see.
 	scratch oracle.Case
-	// seed is the next seed, and state how many states of it have run;
-	// decodeSeed is the next of those for decoders alone.
-	seed, state, decodeSeed int
 	// seen are the divergences that this worker has recorded, by key; pending
 	// those of the batch in hand.
 	seen    map[seenKey]string
@@ -46,6 +47,21 @@ type worker struct {
 	decoded decode.Inst
 	// published is what the campaign has been told.
 	published uint64
+}
+
+// source makes the cases of one mode.
+type source struct {
+	gen *gen.Generator
+	// bytes generates what only decoders see, so that the cases that run do
+	// not depend on it.
+	bytes *gen.Generator
+	mode  x86.Mode
+	// seeds are the instructions to start with, decodeSeeds those that only
+	// decoders are given.
+	seeds, decodeSeeds [][]byte
+	// seed is the next seed, and state how many states of it have run;
+	// decodeSeed is the next of those for decoders alone.
+	seed, state, decodeSeed int
 }
 
 // pending is a divergence to be made small and recorded when the batch is
@@ -114,6 +130,8 @@ func (w *worker) run() error {
 		}
 		cases := w.cases[:n]
 		w.batched = n
+		w.source = w.sources[w.turn%len(w.sources)]
+		w.turn++
 		for i := range cases {
 			w.fill(&cases[i])
 		}
@@ -141,7 +159,7 @@ func (w *worker) publish() {
 
 // fill makes the next case: this worker's share of the seeds first.
 func (w *worker) fill(c *oracle.Case) {
-	if seeds := w.c.seeds; w.seed < len(seeds) && w.c.cfg.seedStates() > 0 {
+	if seeds := w.seeds; w.seed < len(seeds) && w.c.cfg.seedStates() > 0 {
 		w.gen.Seed(c, seeds[w.seed])
 		if w.state++; w.state >= w.c.cfg.seedStates() {
 			w.state = 0
@@ -199,7 +217,8 @@ func (w *worker) batch(cases []oracle.Case) error {
 // decodeOnly makes the code of a case that no executor runs: the seeds that
 // the executor is not given, then rows without semantics.
 func (w *worker) decodeOnly() bool {
-	if seeds := w.c.decodeSeeds; w.decodeSeed < len(seeds) {
+	w.scratch.State.Mode = w.mode
+	if seeds := w.decodeSeeds; w.decodeSeed < len(seeds) {
 		c := &w.scratch
 		c.Code = [16]byte{}
 		c.CodeLen = uint8(copy(c.Code[:decode.MaxLength], seeds[w.decodeSeed]))
@@ -211,10 +230,21 @@ func (w *worker) decodeOnly() bool {
 
 func (w *worker) compareDecoders(c *oracle.Case) {
 	for i, d := range w.decoders {
+		if e := w.decoderOf(i); e != nil && !e.compares(c.State.Mode) {
+			continue
+		}
 		if dd := d.Compare(c.CodeBytes(), c.State.Mode); dd != nil {
 			w.foundDecoded(c, dd, i)
 		}
 	}
+}
+
+// decoderOf returns what the campaign was given for the i-th decoder.
+func (w *worker) decoderOf(i int) *DecoderEngine {
+	if i >= len(w.engines) {
+		return nil
+	}
+	return &w.c.cfg.Decoders[w.engines[i]]
 }
 
 func (w *worker) foundDecoded(c *oracle.Case, dd *diff.DecodeDiff, decoder int) {

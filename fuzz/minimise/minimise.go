@@ -6,6 +6,7 @@ package minimise
 
 import (
 	"math/bits"
+	"slices"
 
 	"github.com/seed-4e121ece/ringfence/emulator/decode"
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
@@ -22,6 +23,15 @@ var Defaults = struct {
 	GPR:    [x86.NumGPR]uint64{x86.RSP: oracle.StackBase + oracle.PageSize},
 	RIP:    oracle.CodeBase,
 	RFLAGS: uint64(x86.IF | x86.FlagsFixed),
+}
+
+// defaultsOf returns the values of a mode.
+func defaultsOf(c *oracle.Case) *x86.State {
+	s := &x86.State{GPR: Defaults.GPR, RIP: Defaults.RIP, RFLAGS: Defaults.RFLAGS}
+	if c.State.Mode != x86.Long64 {
+		*s = oracle.DefaultStateOf(c.State.Mode)
+	}
+	return s
 }
 
 // Limit is how many runs Case takes at most when the caller sets no limit of
@@ -70,7 +80,7 @@ func (m *minimiser) try(change func(c *oracle.Case)) bool {
 	before := *m.c
 	change(m.c)
 	if m.c.Code == before.Code && m.c.CodeLen == before.CodeLen && m.c.State == before.State &&
-		m.c.FSBase == before.FSBase && m.c.GSBase == before.GSBase && m.c.Steps == before.Steps {
+		m.c.Segments == before.Segments && len(m.c.LDT) == len(before.LDT) && m.c.FSBase == before.FSBase && m.c.GSBase == before.GSBase && m.c.Steps == before.Steps {
 		return false
 	}
 	m.left--
@@ -204,9 +214,27 @@ func cut(c *oracle.Case, from, to int) {
 	c.CodeLen = uint8(from + n)
 }
 
+// segments tries the default segments, and fewer descriptors.
+func (m *minimiser) segments() {
+	if m.c.State.Mode == x86.Long64 {
+		return
+	}
+	m.try(func(c *oracle.Case) {
+		d := defaultsOf(c)
+		c.Segments, c.LDT, c.FSBase, c.GSBase = nil, nil, 0, 0
+		c.State.Selector, c.State.StackWidth = d.Selector, d.StackWidth
+		c.State.RIP, c.State.GPR = d.RIP, d.GPR
+	})
+	m.try(func(c *oracle.Case) { c.LDT = nil })
+	for i := len(m.c.LDT) - 1; i >= 0; i-- {
+		m.try(func(c *oracle.Case) { c.LDT = slices.Delete(slices.Clone(c.LDT), i, i+1) })
+	}
+}
+
 // state sets whole fields to their defaults.
 func (m *minimiser) state() {
-	d := &Defaults
+	m.segments()
+	d := defaultsOf(m.c)
 	m.try(func(c *oracle.Case) {
 		c.State.GPR, c.State.RIP, c.State.RFLAGS, c.FSBase, c.GSBase = d.GPR, d.RIP, d.RFLAGS, 0, 0
 	})
@@ -257,15 +285,16 @@ func (m *minimiser) clear(from, to int) {
 
 // values makes the registers that are left simple numbers.
 func (m *minimiser) values() {
+	d := defaultsOf(m.c)
 	for i := range m.c.State.GPR {
-		if v := m.c.State.GPR[i]; v != Defaults.GPR[i] {
+		if v := m.c.State.GPR[i]; v != d.GPR[i] {
 			simpler(v, func(w uint64) bool {
 				return m.try(func(c *oracle.Case) { c.State.GPR[i] = w })
 			})
 		}
 	}
 	for _, p := range []*uint64{&m.c.FSBase, &m.c.GSBase} {
-		if *p != 0 {
+		if *p != 0 && m.c.Segments == nil {
 			simpler(*p, func(w uint64) bool {
 				return m.try(func(*oracle.Case) { *p = w })
 			})
@@ -295,7 +324,7 @@ func simpler(v uint64, take func(uint64) bool) {
 // Size is how large a case is: the bytes of its instruction and the fields of
 // its state that are not at their defaults, a byte of memory counting as one.
 func Size(c *oracle.Case) (code, fields int) {
-	d := &Defaults
+	d := defaultsOf(c)
 	for i, v := range c.State.GPR {
 		fields += count(v != d.GPR[i])
 	}
