@@ -258,8 +258,8 @@ func iret(c *Context) {
 	var ss uint16
 	long := c.State.Mode == x86.Long64
 	if long {
-		sp = c.popped(3, size)
 		ss = uint16(c.popped(4, 2))
+		sp = c.popped(3, size)
 	}
 	if c.outcome != step.Okay {
 		return
