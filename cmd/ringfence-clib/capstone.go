@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -106,11 +107,31 @@ func capstoneName(text string) string {
 	if n, ok := capstoneNames[name]; ok {
 		return n
 	}
+	for _, r := range capstonePredicates {
+		if m := r.FindStringSubmatch(name); m != nil {
+			return strings.Join(m[1:], "")
+		}
+	}
 	return name
 }
 
-// capstoneNames are the names that are not the manual's.
-var capstoneNames = map[string]string{}
+// capstonePredicates are names with the comparison that the immediate selects,
+// or with the size of a memory operand (VCVTPD2DQX), in them.
+var capstonePredicates = []*regexp.Regexp{
+	regexp.MustCompile(`^(V?CMP)[A-Z_]+(PS|PD|SS|SD)$`),
+	regexp.MustCompile(`^(VPCMP)(?:EQ|LT|LE|NEQ|NLT|NLE|GE|GT|FALSE|TRUE)(U[BWDQ])$`),
+	regexp.MustCompile(`^(VPCMP)(?:LT|LE|NEQ|NLT|NLE)([BWDQ])$`),
+	regexp.MustCompile(`^(VPCOM)(?:EQ|LT|LE|NEQ|GE|GT|FALSE|TRUE)(U?[BWDQ])$`),
+	regexp.MustCompile(`^(VCVTT?PD2(?:DQ|PS))[XY]$`),
+}
+
+// capstoneNames are the names that are not the manual's, or not the one of
+// several that the table has.
+var capstoneNames = map[string]string{
+	"MOVABS": "MOV", "WAIT": "FWAIT", "RETFQ": "RETF", "LJMP": "JMP", "LCALL": "CALL", "UD2B": "UD1",
+	"PUSHAL": "PUSHAD", "POPAL": "POPAD", "PUSHAW": "PUSHA", "POPAW": "POPA",
+	"FENI8087_NOP": "FNENI", "FDISI8087_NOP": "FNDISI", "FSETPM": "FNSETPM", "FSTPNCE": "FSTP", "XSTORERNG": "XSTORE",
+}
 
 // text returns what was decoded last.
 func (c *capstone) text([]byte, x86.Mode) string {
