@@ -153,7 +153,7 @@ func (t *tracee) leave(c *oracle.Case, o *opcode, s *stopped) error {
 		if o.rep && o.isString() {
 			s.iterations += o.count(counter - t.regs.Rcx)
 		}
-		again := sig == unix.SIGTRAP && s.code == trapTrace && o.iterates() && s.rip == c.State.RIP
+		again := s.stepped(o) && o.iterates() && s.rip == c.State.RIP
 		if !again || c.State.RFLAGS&uint64(x86.TF) != 0 {
 			return t.fpuStatus(s)
 		}
