@@ -66,6 +66,12 @@ func offset(t testing.TB, l *oracle.Layout, addr uint64) int {
 func describe(r *oracle.Result) string {
 	sum := fnv.New64a()
 	sum.Write(r.Memory)
+	if f := r.State.FPU; f != nil {
+		fmt.Fprintf(sum, "%x", *f)
+	}
+	if r.Ending == oracle.Unsupported {
+		return "unsupported " + r.Note
+	}
 	return fmt.Sprintf("%v %v %v steps=%d rip=%#x flags=%#x gpr=%x sel=%x bases=%x,%x memory=%x strays=%d %x",
 		r.Ending, r.Outcome, r.Event, r.Steps, r.State.RIP, r.State.RFLAGS, r.State.GPR, r.State.Selector, r.FSBase, r.GSBase,
 		sum.Sum64(), r.NumStray, r.Stray[:min(r.NumStray, oracle.MaxStray)])

@@ -112,6 +112,11 @@ func (g *geometry) compose(p *plan, c *oracle.Case, want Stop, pads *pads, out *
 	if want == StopAuto {
 		p.stop = choose(p, &m, overlap)
 	}
+	if p.stop == StopTrap && c.State.Mode != x86.Long64 && c.State.StackWidth == 16 && c.State.GPR[x86.RSP]>>16 != 0 {
+		// IRET, by which the trap flag gets in, leaves bits 31 to 16 of ESP as
+		// they were before (SDM vol. 2, IRET).
+		return "rsp: more than 16 bits with a 16-bit stack and the trap flag"
+	}
 	if why := p.unstoppable(c, &m); why != "" && want == StopAuto {
 		return why
 	}
