@@ -254,13 +254,6 @@ func iret(c *Context) {
 	flags := c.popped(2, size)
 	selector := uint16(c.popped(1, 2))
 	offset := c.popped(0, size)
-	var sp uint64
-	var ss uint16
-	long := c.State.Mode == x86.Long64
-	if long {
-		ss = uint16(c.popped(4, 2))
-		sp = c.popped(3, size)
-	}
 	if c.outcome != step.Okay {
 		return
 	}
@@ -268,10 +261,8 @@ func iret(c *Context) {
 	if !ok {
 		return
 	}
-	if long {
-		c.loadSegment(x86.SS, ss)
-		c.retire &^= step.RetireMovSS
-		c.setReg(x86.RSP, 8, sp)
+	if c.State.Mode == x86.Long64 {
+		c.iretStack()
 	} else {
 		c.setStackPointer(c.stackPointer() + 3*uint64(size))
 	}
@@ -280,4 +271,16 @@ func iret(c *Context) {
 	}
 	c.loadFlags(x86.Flags(flags), x86.RF)
 	c.retire |= step.RetireUnblockNMI
+}
+
+// iretStack loads SS and RSP from the image that IRET has in 64-bit mode.
+func (c *Context) iretStack() {
+	selector := uint16(c.popped(4, 2))
+	sp := c.popped(3, c.inst.OpSize)
+	if c.outcome != step.Okay {
+		return
+	}
+	c.loadSegment(x86.SS, selector)
+	c.retire &^= step.RetireMovSS
+	c.setReg(x86.RSP, 8, sp)
 }

@@ -88,10 +88,12 @@ func (c *Context) lookedUp(v uint64, ok bool) {
 	}
 }
 
+// lar gives the upper half of the descriptor but for the base. What it gives of
+// bits 16 to 19 is undefined by the manual; CPUs show the limit's.
 func lar(c *Context) {
 	types := c.typesOf(limitTypes|1<<typeCallGate16|1<<typeTaskGate|1<<typeCallGate, longTypes|1<<typeCallGate)
 	raw, ok := c.visible(uint16(c.in[1]), types)
-	c.lookedUp(raw>>32&0xf0ff00, ok)
+	c.lookedUp(raw>>32&0xffff00, ok)
 }
 
 func lsl(c *Context) {

@@ -195,8 +195,6 @@ func reason(row *isa.Row, k *diff.RowCount, p *isa.Profile) string {
 		return "enters the kernel"
 	case k.Endings&(1<<oracle.Quarantined) != 0:
 		return "quarantined: the result depends on the machine"
-	case k.Endings&(1<<oracle.Unsupported) != 0:
-		return "unsupported by the reference"
 	case k.Endings&(1<<oracle.RanAway) != 0:
 		return "ran away"
 	case k.Endings&(1<<oracle.Died) != 0:
@@ -205,6 +203,8 @@ func reason(row *isa.Row, k *diff.RowCount, p *isa.Profile) string {
 		return "privileged: faults at CPL 3 (" + vectorNames(k.Vectors) + ")"
 	case row.Attr&isa.AttrIOPL != 0:
 		return "faults above IOPL (" + vectorNames(k.Vectors) + ")"
+	case k.Endings&(1<<oracle.Unsupported) != 0:
+		return "unsupported by the reference"
 	case k.Faulted == k.Cases:
 		return "always faults (" + vectorNames(k.Vectors) + ")"
 	}

@@ -335,7 +335,7 @@ func (e *Executor) pack(c *child, n int, cs *oracle.Case, r *oracle.Result, meas
 		return answered
 	}
 	why = quarantined(&p.sh)
-	if p.sh.class == classIRET || e.splitLock {
+	if p.sh.class == classIRET || p.sh.looksUp() || e.splitLock {
 		m := memory{g: c.g, c: cs, code: cs.Code[:p.length], rip: p.start}
 		if w := quarantinedCase(&p.sh, &m, p.next, e.splitLock); w != "" {
 			why = w

@@ -149,7 +149,8 @@ func (p *plan) unstoppable(c *oracle.Case, m *memory) string {
 	return ""
 }
 
-// iretStops says that execution stops where an IRET goes, if it goes anywhere.
+// iretStops says that execution stops where an IRET goes, if it goes anywhere,
+// and that what stops it there cannot be taken for a fault of its own.
 func (p *plan) iretStops(m *memory) bool {
 	top, size := m.stackTop(), uint64(p.sh.opBytes)
 	if p.sh.rex&8 != 0 {
@@ -162,7 +163,8 @@ func (p *plan) iretStops(m *memory) bool {
 		}
 		return v
 	}
-	return m.stops(p.landed(m.c, uint16(value(top+size)), value(top)))
+	rip := value(top)
+	return rip != m.c.State.RIP && m.stops(p.landed(m.c, uint16(value(top+size)), rip))
 }
 
 // segments notes what the mode and CS make of the code.

@@ -63,10 +63,6 @@ var quarantine = []quarantineRow{
 	{map0F, 0x01, 0 << 3, reg, formMemory, 0, reasonUMIP},                              // SGDT
 	{map0F, 0x01, 1 << 3, reg, formMemory, 0, reasonUMIP},                              // SIDT
 	{map0F, 0x01, 4 << 3, reg, formAny, 0, reasonUMIP},                                 // SMSW
-	{map0F, 0x00, 4 << 3, reg, formAny, 0, reasonTables},                               // VERR
-	{map0F, 0x00, 5 << 3, reg, formAny, 0, reasonTables},                               // VERW
-	{map0F, 0x02, 0, 0, formAny, 0, reasonTables},                                      // LAR
-	{map0F, 0x03, 0, 0, formAny, 0, reasonTables},                                      // LSL
 	{map0F, 0x01, 0xc0, all, formRegister, 0, reasonHyper},                             // ENCLV
 	{map0F, 0x01, 0xc1, all, formRegister, 0, reasonHyper},                             // VMCALL
 	{map0F, 0x01, 0xd9, all, formRegister, 0, reasonHyper},                             // VMMCALL
@@ -136,6 +132,8 @@ const (
 // says that the kernel detects split locks.
 func quarantinedCase(s *shape, m *memory, next uint64, splitLock bool) string {
 	switch {
+	case s.looksUp() && !knownSelector(s.selector(m, next)):
+		return reasonTables
 	case s.class == classIRET && iretAligns(s, m):
 		return reasonIRETAlign
 	case splitLock && s.memory && (s.lock || s.exchanges()):
@@ -144,6 +142,39 @@ func quarantinedCase(s *shape, m *memory, next uint64, splitLock bool) string {
 		}
 	}
 	return ""
+}
+
+// looksUp is true of VERR, VERW, LAR and LSL, which look at the descriptor of a
+// selector.
+func (s *shape) looksUp() bool {
+	if s.opmap != map0F || s.vex {
+		return false
+	}
+	return s.opcode == 0x00 && s.modrm>>4&3 == 2 || s.opcode == 0x02 || s.opcode == 0x03
+}
+
+// selector reads the r/m operand of such an instruction; 0 if it is not there.
+func (s *shape) selector(m *memory, next uint64) uint16 {
+	if !s.memory {
+		return uint16(m.c.State.GPR[s.modrm&7|s.rex&1<<3])
+	}
+	at := s.effective(m.c, next)
+	low, ok := m.at(at)
+	high, both := m.at(at + 1)
+	if !ok || !both {
+		return 0
+	}
+	return uint16(low) | uint16(high)<<8
+}
+
+// knownSelector says that what a selector names is the same on every machine:
+// nothing, the user segments of the kernel, or an entry of the local table.
+func knownSelector(v uint16) bool {
+	switch v &^ 3 {
+	case 0, selectorCS32 &^ 3, SelectorSS &^ 3, SelectorCS64 &^ 3:
+		return true
+	}
+	return v&4 != 0
 }
 
 // iretAligns says that the image of an IRET sets AC and the stack is not

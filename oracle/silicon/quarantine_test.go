@@ -39,9 +39,9 @@ func TestQuarantine(t *testing.T) {
 		{"0f01e0", reasonUMIP},
 		{"0f00c0", reasonUMIP},
 		{"0f00c8", reasonUMIP},
-		{"0f00e0", reasonTables},
-		{"0f02c0", reasonTables},
-		{"0f03c0", reasonTables},
+		{"0f00e0", ""}, // VERR, LAR, LSL: by the selector
+		{"0f02c0", ""},
+		{"0f03c0", ""},
 		{"0f00d0", ""},
 		{"0f0113", ""},
 		{"0f01c1", reasonHyper},
@@ -65,6 +65,21 @@ func TestQuarantine(t *testing.T) {
 		{"c5f877", ""},
 	} {
 		assert.Equal(t, c.reason, quarantined(shapeOf(t, c.code)), c.code)
+	}
+}
+
+func TestKnownSelector(t *testing.T) {
+	for v, known := range map[uint16]bool{
+		0: true, 3: true, 0x23: true, 0x20: true, 0x2b: true, 0x33: true, 7: true, 0xfffc: true,
+		8: false, 0x10: false, 0x43: false, 0x53: false, 0x63: false, 0x7b: false, 0x3b: false,
+	} {
+		assert.Equal(t, known, knownSelector(v), "%#x", v)
+	}
+	for _, code := range []string{"0f00e0", "0f00e8", "0f02c0", "0f03c0"} {
+		assert.True(t, shapeOf(t, code).looksUp(), code)
+	}
+	for _, code := range []string{"0f00d0", "0f00f0", "0f00c0", "0f04", "02c0"} {
+		assert.False(t, shapeOf(t, code).looksUp(), code)
 	}
 }
 
