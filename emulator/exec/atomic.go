@@ -94,6 +94,27 @@ func (c *Context) storePair(a step.Access, half uint8, old, new [2]uint64) {
 	}
 }
 
+// remote is an atomic operation on memory without a result: AADD, AAND, AOR and
+// AXOR (SDM vol. 2). The operand is to be aligned; no flag changes.
+func (c *Context) remote(operation func(a, b uint64) uint64) {
+	size := c.plan.ops[0].size
+	a := c.access(c.segment, c.offset, size, step.IntentModify)
+	a.Align = size
+	c.log(a)
+	v, out := c.Bus.Read(a, &c.Fx.Event)
+	if out != step.Okay {
+		c.stop(out)
+		return
+	}
+	a.Intent = step.IntentWrite
+	c.stageCompareExchange(a, [2]uint64{v}, [2]uint64{operation(v, c.in[1]) & masks[size&15]})
+}
+
+func aadd(c *Context) { c.remote(func(a, b uint64) uint64 { return a + b }) }
+func aand(c *Context) { c.remote(func(a, b uint64) uint64 { return a & b }) }
+func aor(c *Context)  { c.remote(func(a, b uint64) uint64 { return a | b }) }
+func axor(c *Context) { c.remote(func(a, b uint64) uint64 { return a ^ b }) }
+
 // movdir64b moves 64 bytes from memory, aligned or not whatever EFLAGS.AC
 // says, to ES:reg, which is aligned (SDM vol. 2, MOVDIR64B).
 func movdir64b(c *Context) {

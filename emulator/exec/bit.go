@@ -117,6 +117,22 @@ func blsi(c *Context)   { c.isolated(c.in[1]&-c.in[1], c.in[1] != 0) }
 func blsmsk(c *Context) { c.isolated(c.in[1]^(c.in[1]-1), c.in[1] == 0) }
 func blsr(c *Context)   { c.isolated(c.in[1]&(c.in[1]-1), c.in[1] == 0) }
 
+// Trailing bit manipulation (APM vol. 3): combinations of the source with the
+// source plus or minus 1, whose carry goes to CF.
+
+func (c *Context) plusOne(r uint64)  { c.isolated(r, c.in[1] == c.mask) }
+func (c *Context) minusOne(r uint64) { c.isolated(r, c.in[1] == 0) }
+
+func blcfill(c *Context) { c.plusOne(c.in[1] & (c.in[1] + 1)) }
+func blci(c *Context)    { c.plusOne(c.in[1] | ^(c.in[1] + 1)) }
+func blcic(c *Context)   { c.plusOne(^c.in[1] & (c.in[1] + 1)) }
+func blcmsk(c *Context)  { c.plusOne(c.in[1] ^ (c.in[1] + 1)) }
+func blcs(c *Context)    { c.plusOne(c.in[1] | (c.in[1] + 1)) }
+func t1mskc(c *Context)  { c.plusOne(^c.in[1] | (c.in[1] + 1)) }
+func blsfill(c *Context) { c.minusOne(c.in[1] | (c.in[1] - 1)) }
+func blsic(c *Context)   { c.minusOne(^c.in[1] | (c.in[1] - 1)) }
+func tzmsk(c *Context)   { c.minusOne(^c.in[1] & (c.in[1] - 1)) }
+
 func bzhi(c *Context) {
 	n := c.in[2] & 0xff
 	r := c.in[1]

@@ -118,6 +118,13 @@ var families = map[string]family{
 	"ANDN": simple(andn), "BEXTR": simple(bextr), "BLSI": simple(blsi), "BLSMSK": simple(blsmsk), "BLSR": simple(blsr),
 	"BZHI": simple(bzhi), "PDEP": simple(pdep), "PEXT": simple(pext),
 
+	"BLCFILL": simple(blcfill), "BLCI": simple(blci), "BLCIC": simple(blcic), "BLCMSK": simple(blcmsk), "BLCS": simple(blcs),
+	"T1MSKC": simple(t1mskc), "BLSFILL": simple(blsfill), "BLSIC": simple(blsic), "TZMSK": simple(tzmsk),
+
+	"MOVRS": simple(mov),
+	"AADD":  {run: aadd, own: true, loads: true}, "AAND": {run: aand, own: true, loads: true},
+	"AOR": {run: aor, own: true, loads: true}, "AXOR": {run: axor, own: true, loads: true},
+
 	"CMPXCHG": simple(cmpxchg), "CMPXCHG8B": own(cmpxchgPair), "CMPXCHG16B": own(cmpxchgPair),
 
 	"PUSH": own(push), "POP": {run: pop, own: true, late: true}, "ENTER": own(enter), "LEAVE": own(leave),
