@@ -251,7 +251,7 @@ func choosePlain(p *plan, m *memory, overlap bool) Stop {
 	s := &p.sh
 	fits := p.padFits()
 	if fits && !overlap && p.farFromCode(m) {
-		if p.length > s.length || !p.verify(m.c) {
+		if p.length > s.length || !p.verify(m.c) || !m.stops(p.next+p.base) {
 			return StopPad
 		}
 		return StopBreakpoint
@@ -259,8 +259,8 @@ func choosePlain(p *plan, m *memory, overlap bool) Stop {
 	if m.stops(p.next + p.base) {
 		return StopBreakpoint
 	}
-	if s.uses&(repeats|storesFlags) != 0 && fits {
-		return StopPad // a trap would change the result for certain; the pad only if it is read
+	if s.uses&storesFlags != 0 && fits {
+		return StopPad // PUSHF would store the trap flag; it reads no memory, and so no pad
 	}
 	return StopTrap
 }
