@@ -121,14 +121,14 @@ func inspectSilicon() (engineFacts, error) {
 		return nil, err
 	}
 	family, number, stepping := hostcpu.Signature()
-	return engineFacts{
+	facts := engineFacts{
 		{"cpu", fmt.Sprintf("%s, %s", hostcpu.Vendor(), hostcpu.Brand())},
 		{"signature", fmt.Sprintf("family %#x, model %#x, stepping %d", family, number, stepping)},
-		{"addresses", fmt.Sprintf("%d bits", info.AddressWidth)},
-		{"executes", "long64 at CPL 3: general-purpose registers, flags, FS and GS base, memory, faults"},
-		{"cost, ns a case", fmt.Sprintf("retired %.0f, INT3 %.0f, #PF %.0f, #UD %.0f, single step %.0f", info.Retired, info.Breakpoint, info.Fault, info.Undefined, info.Trap)},
-		{"pages", placeable()},
-	}, nil
+	}
+	for _, f := range info.Facts() {
+		facts = append(facts, fact{f.Name, f.Value})
+	}
+	return append(facts, fact{"pages", placeable()}), nil
 }
 
 // placeable says which pages silicon can map.
