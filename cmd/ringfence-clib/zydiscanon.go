@@ -115,6 +115,11 @@ var zydisNames = zydisConditions(map[string]string{
 	"FDISI8087_NOP": "FNDISI",
 	"FSETPM287_NOP": "FNSETPM",
 	"FSTPNCE":       "FSTP",
+	"XCRYPT_ECB":    "XCRYPTECB",
+	"XCRYPT_CBC":    "XCRYPTCBC",
+	"XCRYPT_CTR":    "XCRYPTCTR",
+	"XCRYPT_CFB":    "XCRYPTCFB",
+	"XCRYPT_OFB":    "XCRYPTOFB",
 })
 
 // zydisConditions adds the instructions with a condition code, which Zydis
@@ -214,7 +219,7 @@ var zydisShapes = func() map[string]func(z *zydis, d *oracle.Decoded) {
 		"XLATB": func(_ *zydis, d *oracle.Decoded) { d.Operands[0].Index, d.Operands[0].Scale = x86.RegNone, 1 },
 	}
 	// The manual names registers that no bits of the encoding name.
-	for _, name := range []string{"SKINIT", "VMRUN", "VMSAVE", "VMLOAD", "CLZERO", "INVLPGA", "INVLPGB"} {
+	for _, name := range []string{"SKINIT", "VMRUN", "VMSAVE", "VMLOAD", "CLZERO", "INVLPGA", "INVLPGB", "PSMASH", "RMPADJUST", "RMPUPDATE", "PVALIDATE"} {
 		m[name] = func(_ *zydis, d *oracle.Decoded) { keep(d, 0) }
 	}
 	// The manual gives the memory no size, or that of a byte.

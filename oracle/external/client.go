@@ -11,7 +11,7 @@ import (
 )
 
 // DefaultTimeout is how long an engine may be silent while answers are due.
-const DefaultTimeout = time.Second
+const DefaultTimeout = 2 * time.Second
 
 // TimeoutVariable is the environment variable that sets another time, as "5s".
 const TimeoutVariable = "RINGFENCE_ENGINE_TIMEOUT"

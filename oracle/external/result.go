@@ -15,22 +15,22 @@ import (
 
 // resultAnswer is an executor's answer, in the schema of `ringfence exec`.
 type resultAnswer struct {
-	Outcome    string            `json:"outcome"`
-	Field      string            `json:"field"`
-	Reason     string            `json:"reason"`
-	Note       string            `json:"note"`
-	Event      *eventAnswer      `json:"event"`
-	Partial    bool              `json:"partial"`
-	Steps      int               `json:"steps"`
-	Registers  json.RawMessage   `json:"registers"`
-	Memory     []memoryAnswer    `json:"memory"`
-	Stray      []strayAnswer     `json:"stray"`
-	StrayCount int               `json:"stray_count"`
-	Retire     *[]string         `json:"retire"`
-	Accesses   *[]accessAnswer   `json:"accesses"`
-	Promise    string            `json:"promise"`
-	Unknown    []string          `json:"unknown"`
-	Error      string            `json:"error"`
+	Outcome    string          `json:"outcome"`
+	Field      string          `json:"field"`
+	Reason     string          `json:"reason"`
+	Note       string          `json:"note"`
+	Event      *eventAnswer    `json:"event"`
+	Partial    bool            `json:"partial"`
+	Steps      int             `json:"steps"`
+	Registers  json.RawMessage `json:"registers"`
+	Memory     []memoryAnswer  `json:"memory"`
+	Stray      []strayAnswer   `json:"stray"`
+	StrayCount int             `json:"stray_count"`
+	Retire     *[]string       `json:"retire"`
+	Accesses   *[]accessAnswer `json:"accesses"`
+	Promise    string          `json:"promise"`
+	Unknown    []string        `json:"unknown"`
+	Error      string          `json:"error"`
 }
 
 type eventAnswer struct {

@@ -1,6 +1,131 @@
 package clib
 
-import "github.com/seed-4e121ece/ringfence/oracle"
+import (
+	"slices"
 
-// ZydisQuirks returns the known faults of Zydis 4.0.0.
-func ZydisQuirks() []oracle.Quirk { return nil }
+	"github.com/seed-4e121ece/ringfence/emulator/isa"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
+	"github.com/seed-4e121ece/ringfence/oracle"
+)
+
+// ZydisQuirks returns the known faults of Zydis 4.0.0. The rows are the
+// package's and must not be changed.
+func ZydisQuirks() []oracle.Quirk { return zydisQuirks }
+
+// zydisNewer are the features announced after Zydis 4.0.0, of November 2022.
+var zydisNewer = without(
+	"AVX_VNNI_INT8", "AVX_VNNI_INT16", "AVX_NE_CONVERT", "AVX_IFMA", "AVX10", "AVX10_2", "AVX10_V2_AUX", "SHA512", "SM3", "SM4", "RAO_INT",
+	"CMPCCXADD", "LKGS", "FRED", "WRMSRNS", "MSRLIST", "MOVRS", "PBNDKB", "MSR_IMM", "USER_MSR", "AMX_FP16", "AMX_COMPLEX", "AMX_FP8",
+	"AMX_AVX512", "AMX_MOVRS", "AMX_TF32", "AMX_TRANSPOSE", "APX_F", "PREFETCHI",
+)
+
+// knightsCorner are the instructions of Intel's Knights Corner, which no CPU in
+// 64-bit mode has had since.
+var knightsCorner = []string{
+	"JKZD", "JKNZD", "KCONCATH", "KCONCATL", "KEXTRACT", "KMERGE2L1H", "KMERGE2L1L", "KAND", "KANDN", "KANDNR", "KMOV", "KNOT", "KOR", "KORTEST",
+	"KXNOR", "KXOR", "TZCNT", "TZCNTI", "LZCNT", "POPCNT", "DELAY", "SPFLT", "CLEVICT0", "CLEVICT1", "VPREFETCH0", "VPREFETCH1", "VPREFETCH2",
+	"VPREFETCHE0", "VPREFETCHE1", "VPREFETCHE2", "VPREFETCHENTA", "VPREFETCHNTA",
+}
+
+var zydisQuirks = []oracle.Quirk{
+	{
+		Engine: Zydis, Name: "newer", When: needs(zydisNewer), Decoded: oracle.DecodedValidity, Wrong: rejects,
+		Reason: "Zydis 4.0.0 has no table for what was announced after it: AVX-VNNI-INT8 and -INT16, AVX-IFMA, AVX-NE-CONVERT, AVX10, CMPccXADD, RAO-INT, LKGS, FRED, MSR lists …",
+		Evidence: []oracle.Evidence{
+			{Bytes: "c4e27350c1", Mode: x86.Long64, Says: "invalid", Truth: "5 VPDPBSSD", Source: "SDM vol. 2, VPDPB[SU,UU,SS]D[,S]", Length: 5},
+			{Bytes: "f20f00f0", Mode: x86.Long64, Says: "invalid", Truth: "4 LKGS", Source: "SDM vol. 2, LKGS", Length: 4},
+		},
+	},
+	{
+		Engine: Zydis, Name: "base-with-67", Decoded: oracle.DecodedOperands,
+		When: func(l *oracle.Lexed) bool { return l.Mode == x86.Long64 && l.AddrSize },
+		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			// Only the base and the displacement of the memory operand differ.
+			w := *wrong
+			for i := range w.NumOperands {
+				o, r := &w.Operands[i], &right.Operands[i]
+				if o.Kind == oracle.OperandMemory && o.Base == x86.R13 && r.Base == x86.RegNone && o.Value == 0 {
+					o.Base, o.Value = x86.RegNone, r.Value
+				}
+			}
+			return w.Operands == right.Operands
+		},
+		Reason: "SIB.base 101b with mod 00 is a displacement without a base, whatever REX.B; with 67 and REX.B, Zydis makes the base R13D and leaves the displacement out",
+		Evidence: []oracle.Evidence{{
+			Bytes: "674300041572100000", Mode: x86.Long64, Says: "9 ADD, mem8 ds:[r13d+r10d*1] a32, reg al", Truth: "9 ADD, mem8 ds:[r10d*1+0x1072] a32, reg al",
+			Source: "SDM vol. 2, table 2-3; the CPU accesses R10D+1072", Executes: oracle.CPUValid, Length: 9,
+		}},
+	},
+	{
+		Engine: Zydis, Name: "knights-corner", Decoded: oracle.DecodedValidity,
+		When: func(l *oracle.Lexed) bool { return l.Escape == oracle.EscapeVEX },
+		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			return !right.Valid && slices.Contains(knightsCorner, wrong.Mnemonic)
+		},
+		Reason: "Zydis accepts the VEX instructions of Knights Corner although ZYDIS_DECODER_MODE_KNC is off",
+		Evidence: []oracle.Evidence{
+			{Bytes: "c5cc849600000000", Mode: x86.Long64, Says: "7 JKZD, reg k6, rel 0x96", Truth: "invalid", Source: "CPU", Executes: oracle.CPUUndefined},
+			{Bytes: "c57897c0", Mode: x86.Long64, Says: "4 KCONCATL, reg r8, reg k0, reg k0", Truth: "invalid", Source: "CPU", Executes: oracle.CPUUndefined},
+			{Bytes: "c5fabcd2", Mode: x86.Long64, Says: "4 TZCNT, reg edx, reg edx", Truth: "invalid", Source: "CPU", Executes: oracle.CPUUndefined},
+		},
+	},
+	{
+		Engine: Zydis, Name: "wbnoinvd", Map: isa.Map0F, Opcodes: []byte{0x09}, Decoded: oracle.DecodedMnemonic, Wrong: named("WBINVD", "WBNOINVD"),
+		Reason: "F3 0F 09 is WBNOINVD; Zydis says WBINVD although ZYDIS_DECODER_MODE_WBNOINVD is on",
+		Evidence: []oracle.Evidence{
+			{Bytes: "f30f09", Mode: x86.Long64, Says: "3 WBINVD", Truth: "3 WBNOINVD", Source: "SDM vol. 2, WBNOINVD", Length: 3},
+		},
+	},
+	{
+		Engine: Zydis, Name: "movsxd-word", Map: isa.MapOne, Opcodes: []byte{0x63}, Decoded: oracle.DecodedOperands,
+		When:   func(l *oracle.Lexed) bool { return l.Mode == x86.Long64 && l.OpSize && l.Mod() != 3 },
+		Reason: "MOVSXD with 66 reads a word (MOVSXD r16, r/m16); Zydis gives the memory operand 32 bits",
+		Evidence: []oracle.Evidence{{
+			Bytes: "666303", Mode: x86.Long64, Says: "3 MOVSXD, reg ax, mem32 ds:[rbx] a64", Truth: "3 MOVSXD, reg ax, mem16 ds:[rbx] a64",
+			Source: "SDM vol. 2, MOVSXD", Length: 3,
+		}},
+	},
+	{
+		Engine: Zydis, Name: "reserved-prefetch", Map: isa.Map0F, Opcodes: []byte{0x0d}, Decoded: oracle.DecodedMnemonic | oracle.DecodedOperands,
+		Wrong:  named("PREFETCH", "NOP"),
+		Reason: "0F 0D with a reserved ModRM.reg is a NOP on Intel's CPUs; Zydis gives it AMD's name, PREFETCH, on any",
+		Evidence: []oracle.Evidence{{
+			Bytes: "0f0d7b01", Mode: x86.Long64, Says: "4 PREFETCH, mem8 ds:[rbx+0x1] a64", Truth: "4 NOP, mem32 ds:[rbx+0x1] a64",
+			Source: "SDM vol. 2, NOP and PREFETCHW", Executes: oracle.CPUValid, Length: 4,
+		}},
+	},
+	{
+		Engine: Zydis, Name: "3dnow-names", Decoded: oracle.DecodedMnemonic, Wrong: named("PFCPIT1", "PFRCPIT1", "PFSQRT", "PFRSQRT"),
+		Reason: "Zydis misspells PFRCPIT1 and PFRSQRT",
+		Evidence: []oracle.Evidence{
+			{Bytes: "0f0fcba6", Mode: x86.Long64, Says: "4 PFCPIT1", Truth: "4 PFRCPIT1", Source: "APM vol. 5, PFRCPIT1", Length: 4},
+			{Bytes: "0f0fcb97", Mode: x86.Long64, Says: "4 PFSQRT", Truth: "4 PFRSQRT", Source: "APM vol. 5, PFRSQRT", Length: 4},
+		},
+	},
+	{
+		Engine: Zydis, Name: "ptwrite-66", Map: isa.Map0F, Opcodes: []byte{0xae}, Decoded: oracle.DecodedValidity,
+		When: func(l *oracle.Lexed) bool { return l.OpSize && l.Rep == 0xf3 && l.Reg() == 4 },
+		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			return !right.Valid && wrong.Mnemonic == "PTWRITE"
+		},
+		Reason: "PTWRITE with 66 is undefined; Zydis accepts it",
+		Evidence: []oracle.Evidence{
+			{Bytes: "66f30faee0", Mode: x86.Long64, Says: "5 PTWRITE, reg eax", Truth: "invalid", Source: "CPU; SDM vol. 2, PTWRITE", Executes: oracle.CPUUndefined},
+		},
+	},
+	{
+		Engine: Zydis, Name: "rmp-as-rdpru", Map: isa.Map0F, Opcodes: []byte{0x01}, Decoded: oracle.DecodedMnemonic, Wrong: named("RDPRU", "RMPQUERY", "RDPRU", "RMPREAD"),
+		Reason: "F3 and F2 0F 01 FD are RMPQUERY and RMPREAD, which are newer; Zydis ignores the prefix and says RDPRU",
+		Evidence: []oracle.Evidence{
+			{Bytes: "f30f01fd", Mode: x86.Long64, Says: "4 RDPRU", Truth: "4 RMPQUERY", Source: "APM vol. 3, RMPQUERY", Length: 4},
+		},
+	},
+	{
+		Engine: Zydis, Name: "lock-cr8", Map: isa.Map0F, Opcodes: []byte{0x20, 0x22}, Decoded: oracle.DecodedValidity,
+		When: func(l *oracle.Lexed) bool { return l.Lock }, Wrong: rejects,
+		Reason: "with AltMovCr8, LOCK MOV CR0 is MOV CR8; Zydis takes the LOCK for invalid",
+		Evidence: []oracle.Evidence{
+			{Bytes: "f00f20c0", Mode: x86.Long64, Says: "invalid", Truth: "4 MOV, reg rax, reg cr8", Source: "APM vol. 3, MOV CRn", Length: 4},
+		},
+	},
+}
