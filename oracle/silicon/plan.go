@@ -156,14 +156,19 @@ func (p *plan) iretStops(m *memory) bool {
 	if p.sh.rex&8 != 0 {
 		size = 8
 	}
+	whole := true
 	value := func(addr uint64) (v uint64) {
 		for i := range size {
-			b, _ := m.at(addr + i)
+			b, ok := m.at(addr + i)
 			v |= uint64(b) << (8 * i)
+			whole = whole && ok
 		}
 		return v
 	}
 	rip := value(top)
+	if value(top + 2*size); !whole {
+		return true // it faults
+	}
 	return rip != m.c.State.RIP && m.stops(p.landed(m.c, uint16(value(top+size)), rip))
 }
 
