@@ -16,10 +16,14 @@ BENCH            ?= .
 BENCHTIME        ?= 1s
 MUTANTS          ?= 300
 MUTANT_SEED      ?= 1
+# Cases of silicon-soak: in one run, and run twice.
+SOAK_CASES       ?= 100000000
+SOAK_REPEAT      ?= 10000000
+SOAK_SEED        ?= 1
 PTRACE           ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz fuzz-all fuzz-nightly bench corpus generate silicon-ptrace replay mutants check clean
+.PHONY: help build test race lint fuzz fuzz-all fuzz-nightly bench corpus generate silicon-ptrace replay mutants silicon-soak check clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +77,9 @@ replay: ## run recorded divergences again (DIVERGENCES="divergences/*/divergence
 
 mutants: ## plant flaws in the model and see that each is found (MUTANTS=300 MUTANT_SEED=1)
 	$(GO) test ./fuzz/mutants -v -count 1 -timeout 0 -mutants $(MUTANTS) -seed $(MUTANT_SEED)
+
+silicon-soak: ## the CPU as oracle for long: nothing lost, nothing that changes (SOAK_CASES=100000000 SOAK_REPEAT=10000000)
+	$(GO) test ./oracle/silicon -run TestSoak -v -count 1 -timeout 0 -soak.cases $(SOAK_CASES) -soak.repeat $(SOAK_REPEAT) -soak.seed $(SOAK_SEED)
 
 check: ## what a change has to pass: .ci/run
 	bash .ci/run

@@ -18,12 +18,25 @@
 //	futex on header.req          state, windows, strays, number + canary
 //	read once, validate     ←    header.ack; futex on header.done when idle
 //
-// Files: runner_*.s is the loop, slot_* what both sides share, image_* the
-// executable that is built from it, child_* one process, plan.go the choice of
-// how to stop, shape.go what it knows of instructions, normalise.go what is
-// undone of the kernel's doing, quarantine.go what is not run.
+// Modes: 64-bit code, 32-bit code (the kernel's flat segments, or segments of
+// the case's own) and 16-bit protected-mode code, the last two with descriptors
+// that modify_ldt(2) builds in the child's local table. A case says the
+// general-purpose registers, flags, selectors, FS and GS base and memory; if it
+// has State.FPU, the x87, XMM, YMM, ZMM and opmask registers too, which costs
+// some 500 ns more. Otherwise these are initial for instructions that use them,
+// and not reported.
 //
-// 64-bit mode with the general-purpose registers, flags, FS and GS base,
-// selectors and memory. The state before a test that uses the x87 or vector
-// registers is the initial one; they are not reported.
+// Stops: an instruction whose length is known runs into a landing pad and no
+// kernel is entered; a branch stops at the INT3 that fills the code pages, or at
+// the fault of its fetch; where the length is not known, the CPU finds it by
+// faulting at the end of a page; the trap flag is left for what nothing else
+// stops. Decoder offers validity and length by themselves.
+//
+// Files: runner_*.s is the loop, slot_* what both sides share, image_* the
+// executable that is built from it, child_* one process, executor_* the batches,
+// grow_* lengths by page fault, decoder_* on top of it, supported.go and ldt.go
+// what a case may ask for, plan.go the choice of how to stop, pad.go the landing
+// pads, shape.go what is known of instructions, fpu.go the vector state,
+// normalise.go what is undone of the kernel's doing, quarantine.go what is not
+// run.
 package silicon

@@ -45,3 +45,45 @@ func ExampleExecutor_One() {
 	}
 	fmt.Println(r.Outcome, r.Event) // exception #PF(0x7) at 0x10000000
 }
+
+// 16-bit code, with a segment that ends at its first page.
+func ExampleNewCaseIn() {
+	cpu, err := silicon.New()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer cpu.Close()
+
+	c := silicon.NewCaseIn(x86.Compat16, []byte{0x8b, 0x07}) // MOV AX, [BX]
+	var segments [x86.NumSegment]x86.SegmentRegister
+	for s := range segments {
+		segments[s] = c.Segment(x86.Segment(s))
+	}
+	segments[x86.DS].Limit = 0xfff
+	segments[x86.ES].Limit = 0xfff // the same descriptor by default
+	c.Segments = &segments
+	c.State.GPR[x86.RBX] = 0xfff
+	r, err := cpu.One(c)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(r.Outcome, r.Event) // exception #GP(0x0)
+}
+
+// How long is this, and is it an instruction at all?
+func ExampleDecoder_Decode() {
+	cpu, err := silicon.NewDecoder()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer cpu.Close()
+
+	var d oracle.Decoded
+	cpu.Decode([]byte{0x66, 0x81, 0xc0, 0x34, 0x12, 0x90, 0x90}, x86.Compat32, &d) // ADD AX, 1234h
+	fmt.Println(d.Valid, d.Length)                                                 // true 5
+	cpu.Decode([]byte{0x0f, 0x0b}, x86.Compat32, &d)                               // UD2
+	fmt.Println(d.Valid, d.Reason)                                                 // false undefined
+}

@@ -28,9 +28,6 @@ func newExecutor(t testing.TB, options ...Option) *Executor {
 	return e
 }
 
-// testPads are trampolines for code that does not run.
-var testPads = pads{0x200000, 0x200000}
-
 // runOne runs one case.
 func runOne(t testing.TB, e *Executor, c *oracle.Case) *oracle.Result {
 	t.Helper()

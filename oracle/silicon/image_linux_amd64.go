@@ -206,10 +206,10 @@ func writeConfig(img []byte, g *geometry, base, canary uint64, slots, slotSize i
 	cfg.canary = canary
 	cfg.slotMask = uint64(slots - 1)
 	cfg.slotSize = uint64(slotSize)
-	cfg.avx2 = flag(cpu.X86.HasAVX2)
-	cfg.xrstor = flag(cpu.X86.HasOSXSAVE)
+	cfg.avx2 = oneIf(cpu.X86.HasAVX2)
+	cfg.xrstor = oneIf(cpu.X86.HasOSXSAVE)
 	cfg.vectors = vectorClass()
-	cfg.rewrite = flag(g.writableCode)
+	cfg.rewrite = oneIf(g.writableCode)
 	for _, w := range g.windows {
 		r := &g.runs[w.run]
 		cfg.window[cfg.windows] = window{
@@ -247,7 +247,7 @@ func vectorClass() uint64 {
 	return vectorsXMM
 }
 
-func flag(b bool) uint64 {
+func oneIf(b bool) uint64 {
 	if b {
 		return 1
 	}
