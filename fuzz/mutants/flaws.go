@@ -69,7 +69,7 @@ var Flaws = []Flaw{
 	{"call-return-address", "emulator/exec/branch.go", "", "func callIndirect(c *Context) { c.call(c.in[0]) }", "func callIndirect(c *Context) { c.next--; c.call(c.in[0]) }", "CALL r/m pushes an address within itself"},
 	{"loop-counter-width", "emulator/exec/branch.go", "loop", "n := (c.counter() - 1) & masks[c.inst.AddrSize&15]", "n := (c.counter() - 1) & 0xffff", "LOOP counts CX"},
 	{"enter-level", "emulator/exec/stack.go", "enter", "level := c.inst.Imm2 & 0x1f", "level := c.inst.Imm2 & 0xf", "ENTER takes four bits of its level"},
-	{"popf-sets-iopl", "emulator/exec/stack.go", "popf", "if c.State.CPL == 0 {", "if c.State.CPL != 0 {", "POPF at CPL 3 changes IOPL"},
+	{"popf-sets-iopl", "emulator/exec/stack.go", "Context.loadFlags", "if c.State.CPL == 0 {", "if c.State.CPL != 0 {", "POPF at CPL 3 changes IOPL"},
 
 	// Strings.
 	{"direction-ignored", "emulator/exec/str.go", "Context.advance", "if c.flags&x86.DF != 0 {", "if c.flags&x86.AF == 0 && c.flags&x86.DF != 0 {", "DF is ignored, half the time"},
@@ -84,7 +84,7 @@ var Flaws = []Flaw{
 	{"disp8-zero-extended", "emulator/decode/memory.go", "cursor.memory", "in.Disp = uint64(int64(c.load(int(dispLen))<<(shift&63)) >> (shift & 63))", "in.Disp = c.load(int(dispLen)) << (shift & 63) >> (shift & 63)", "a displacement is not sign-extended"},
 	{"imm8-zero-extended", "emulator/decode/decode.go", "cursor.immediates", "v = uint64(int64(v<<(shift&63)) >> (shift & 63))", "v = v << (shift & 63) >> (shift & 63)", "an immediate is not sign-extended"},
 	{"rex-before-prefix-counts", "emulator/decode/decode.go", "cursor.prefixes", "c.rex, in.REX = 0, 0", "_ = i", "a REX that is not last counts"},
-	{"rex-index-ignored", "emulator/decode/memory.go", "cursor.memory", "if index := sib>>3&7 | c.rex<<2&8; index != 4 || h.flags&hotVSIB != 0 {", "if index := sib >> 3 & 7; index != 4 || h.flags&hotVSIB != 0 {", "REX.X is ignored"},
+	{"rex-index-ignored", "emulator/decode/memory.go", "cursor.memory", "in.Index = index", "in.Index = index & 7", "REX.X is ignored"},
 	{"rex-r-ignored", "emulator/decode/decode.go", "cursor.finish", "in.Reg = modrm>>3&7 | c.rex<<1&8", "in.Reg = modrm >> 3 & 7", "REX.R is ignored"},
 	{"sib-base-r13", "emulator/decode/memory.go", "cursor.memory", "if sib&7 == 5 && mod == 0 {", "if base == 5 && mod == 0 {", "SIB without base: R13 is taken for a base"},
 	{"lock-size-row", "emulator/isa/gp.txt", "", "83 /0 ib | ADD r/m32, imm8 | 16 32 64 | rw r | lock | - | OF=m SF=m ZF=m AF=m PF=m CF=m | -", "83 /0 ib | ADD r/m32, imm8 | 16 32 64 | w r | lock | - | OF=m SF=m ZF=m AF=m PF=m CF=m | -", "an ADD in the table does not read its destination"},

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
-	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
+	"github.com/seed-4e121ece/ringfence/oracle/silicon"
 )
 
 // Rule leaves sites out of the draw, for a reason that is written down, and
@@ -58,7 +58,7 @@ func (s *Scope) String() string {
 
 // ModelScope is the scope of the model's packages on this CPU.
 func ModelScope() *Scope {
-	cpu := hostcpu.Profile()
+	cpu := silicon.Profile()
 	return &Scope{Rules: []*Rule{
 		{Name: "generated code", Why: "the instruction table is mutated row by row instead", match: func(s *site) bool {
 			return s.code != nil && ast.IsGenerated(s.code.file.AST)
@@ -95,7 +95,7 @@ func ModelScope() *Scope {
 			place{fn: "Context.port"}, place{fn: "in"}, place{fn: "out"}, place{fn: "ins"}, place{fn: "outs"}, place{fn: "Context.portOperation"},
 			place{fn: "Context.readPort"}, place{fn: "Context.writePort"}, place{fn: "Context.readPortAt"}, place{fn: "Context.writePortAt"},
 			place{when: "OpWritePort"}, place{when: "OpWriteControl"}, place{when: "OpWriteDebug"}, place{when: "OpWriteXCR"}, place{when: "OpWriteMSR"},
-			place{when: "OpTLB"}, place{fn: "popf", when: "c.ioplAllows()"}, place{fn: "popf", when: "c.State.CPL == 0"}),
+			place{when: "OpTLB"}, place{fn: "Context.loadFlags", when: "c.ioplAllows()"}, place{fn: "Context.loadFlags", when: "c.State.CPL == 0"}),
 		places("answers that differ from run to run", "the CPU's answer cannot be compared",
 			place{fn: "rdtsc"}, place{fn: "rdtscp"}, place{fn: "rdpid"}, place{fn: "cpuid"}, place{fn: "Context.random"}, place{fn: "rdrand"}, place{fn: "rdseed"},
 			place{fn: "Context.timestamp"}, place{fn: "Context.readMSR"}, place{fn: "Context.readControl"}),
@@ -120,7 +120,7 @@ func ModelScope() *Scope {
 		places("the length of a string that is cut", "nothing depends on how many bytes were looked at",
 			place{when: "c.pos >= len(c.code) || c.pos >= MaxLength"}, place{fn: "Inst.fail"}),
 		places("descriptors that Linux does not have", "the kernel gives user code a few, all of them accessed",
-			place{when: "r.Attributes&x86.AttrAccessed == 0"}, place{fn: "Context.descriptor", line: "x86.AttrAccessed"}, place{fn: "Context.descriptor", line: "ldt."}),
+			place{fn: "Context.markAccessed"}, place{fn: "Context.lookUp", line: "ldt."}),
 		places("limits of segments, and what a retired load of SS holds off", "64-bit code has no limits, and interrupts are the kernel's",
 			place{fn: "unpack", line: "Limit"}, place{fn: "unpack", line: "x86.AttrG"},
 			place{line: "RetireMovSS"}, place{fn: "Context.loadSegment", line: "if seg == x86.SS"}),
