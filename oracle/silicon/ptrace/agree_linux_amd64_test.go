@@ -4,7 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -58,44 +57,33 @@ var excuses = []excuse{
 		},
 	},
 	{
-		"pushf-trap", "the runner finds no room for a landing pad behind PUSHF and stops it by the trap flag, which is in the image that it pushes", false,
-		func(c *oracle.Case, o *opcode, slow, fast *oracle.Result) bool {
-			return o.is(0x9c) && int(c.CodeLen) > o.at+1 && slow.State.GPR == fast.State.GPR && slow.State.RIP == fast.State.RIP && onlyTF(slow, fast)
-		},
-	},
-	{
-		"pad-read", "the runner's landing pad stands behind a repeated string instruction that has its operands in the code pages, and more code behind it", false,
-		func(c *oracle.Case, o *opcode, _, _ *oracle.Result) bool {
-			g := &c.State.GPR
-			return o.rep && o.isString() && int(c.CodeLen) > o.at+1 && (inCode(g[x86.RSI]) || inCode(g[x86.RDI]))
-		},
-	},
-	{
-		"rep-trap", "the runner finds no room for a landing pad behind REP and stops it by the trap flag, after one iteration", false,
-		func(c *oracle.Case, o *opcode, _, fast *oracle.Result) bool {
-			return o.rep && o.isString() && int(c.CodeLen) > o.at+1 && fast.Outcome == step.Okay && fast.State.RIP == c.State.RIP
-		},
-	},
-	{
-		"ss-shadow", "the runner stops POP SS or MOV SS by the trap flag, which takes effect an instruction later (SDM vol. 3, 6.8.3)", false,
-		func(c *oracle.Case, o *opcode, slow, fast *oracle.Result) bool {
-			n := o.hidesTrap(c.State.Mode)
-			return (o.is(0x17) || o.is(0x8e)) && n > 0 && int(c.CodeLen) > n && slow.Outcome == step.Okay && slow.State.RIP == c.State.RIP+uint64(n)
-		},
-	},
-	{
-		"esp-high", "where the runner stops 16-bit code with a 16-bit stack by the trap flag, IRET has taken the upper half of ESP", false,
-		func(c *oracle.Case, o *opcode, _, fast *oracle.Result) bool {
-			esp := fast.State.GPR[x86.RSP]
-			if o.escape == 0x0f && o.value == 0xcc { // BSWAP ESP
-				esp = uint64(bits.ReverseBytes32(uint32(esp)))
-			}
-			return c.State.StackWidth == 16 && c.State.GPR[x86.RSP]>>16 != 0 && esp>>16 == 0
+		"code-overwritten", "in writable code the runner may wait for an INT3 behind the instruction that the instruction has overwritten", false,
+		func(c *oracle.Case, _ *opcode, slow, _ *oracle.Result) bool {
+			return c.Layout.Find(c.CodeAddress()).Prot&oracle.ProtWrite != 0 && writesBehind(c, slow)
 		},
 	},
 }
 
-// onlyTF says that memory differs in one bit, that of TF in the second byte of an
+// writesBehind says that a case has changed its code or what follows it.
+func writesBehind(c *oracle.Case, r *oracle.Result) bool {
+	from := c.CodeAddress() - 8
+	for _, w := range r.Stray[:min(r.NumStray, oracle.MaxStray)] {
+		if w.Address-from < 32 {
+			return true
+		}
+	}
+	at := 0
+	for _, w := range c.Layout.Windows {
+		for i := range uint64(w.Length) {
+			if w.Address+i-from < 32 && r.Memory[at] != c.Memory[at] {
+				return true
+			}
+			at++
+		}
+	}
+	return false
+}
+
 // image.
 func onlyTF(slow, fast *oracle.Result) bool {
 	found := 0
@@ -113,9 +101,6 @@ func onlyTF(slow, fast *oracle.Result) bool {
 	}
 	return found == 1
 }
-
-// inCode says that a string that begins at an address may reach the code pages.
-func inCode(addr uint64) bool { return addr-(code-page) < 4*page }
 
 // compare compares one case; it returns what differs, or "".
 func (a *agreement) compare(c *oracle.Case, slow, fast *oracle.Result) string {
