@@ -17,7 +17,7 @@ var registerFiles = []struct {
 	first, last uint8
 	sizes       []uint8
 }{
-	{x86.ClassGPR, 0, x86.NumGPR - 1, []uint8{1, 2, 4, 8}},
+	{x86.ClassGPR, 0, 31, []uint8{1, 2, 4, 8}}, // above 15 where the names have them (APX)
 	{x86.ClassHigh, 4, 7, []uint8{1}},
 	{x86.ClassSegment, 0, x86.NumSegment - 1, []uint8{2}},
 	{x86.ClassControl, 0, 15, []uint8{0}},
@@ -36,7 +36,11 @@ var registersByName = sync.OnceValue(func() map[string]Operand {
 	for _, f := range registerFiles {
 		for n := f.first; n <= f.last; n++ {
 			for _, size := range f.sizes {
-				m[decode.RegisterName(f.class, n, size)] = Operand{Kind: OperandRegister, Class: f.class, Register: n, Size: size}
+				name := decode.RegisterName(f.class, n, size)
+				if name == "?" {
+					continue
+				}
+				m[name] = Operand{Kind: OperandRegister, Class: f.class, Register: n, Size: size}
 			}
 		}
 	}

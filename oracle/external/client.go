@@ -277,7 +277,6 @@ func (d *Decoder) decodeBatch(codes [][]byte, mode x86.Mode, out []oracle.Decode
 // at a time.
 type Executor struct {
 	client
-	frame []byte
 }
 
 var _ oracle.Executor = (*Executor)(nil)

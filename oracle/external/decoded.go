@@ -1,12 +1,11 @@
 package external
 
 import (
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
-
-	"encoding/hex"
-	"encoding/json"
 
 	"github.com/seed-4e121ece/ringfence/emulator/decode"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"

@@ -1,14 +1,18 @@
 package clib
 
 import (
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
+	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
 	"github.com/seed-4e121ece/ringfence/oracle"
 	"github.com/seed-4e121ece/ringfence/oracle/model"
+	"github.com/seed-4e121ece/ringfence/oracle/silicon"
 )
 
 func TestQuirksAreComplete(t *testing.T) {
@@ -97,4 +101,42 @@ func TestComparison(t *testing.T) {
 var openShare = map[string]map[x86.Mode]float64{
 	Zydis:    {x86.Long64: 0.001, x86.Compat32: 0.02, x86.Compat16: 0.02},
 	Capstone: {x86.Long64: 0.06, x86.Compat32: 0.06, x86.Compat16: 0.06},
+}
+
+// TestEvidenceOnCPU asks the CPU about the evidence where it can be the judge.
+func TestEvidenceOnCPU(t *testing.T) {
+	cpu, err := silicon.NewDecoder()
+	if err != nil {
+		if slices.Contains(strings.Split(os.Getenv("RINGFENCE_REQUIRE"), ","), "silicon") {
+			t.Fatal("RINGFENCE_REQUIRE asks for silicon:", err)
+		}
+		t.Skip(err)
+	}
+	defer func() { require.NoError(t, cpu.Close()) }()
+	host := model.NewDecoder(hostcpu.Profile())
+	asked := 0
+	for i := range Libraries {
+		for _, q := range Libraries[i].Quirks() {
+			for _, e := range q.Evidence {
+				code, err := e.Decode()
+				require.NoError(t, err)
+				var here, said oracle.Decoded
+				if host.Decode(code, e.Mode, &here); e.Executes == oracle.CPUUnknown || e.Executes == oracle.CPUValid && !here.Valid {
+					continue // not its to say, or this CPU does not have it
+				}
+				cpu.Decode(code, e.Mode, &said)
+				if !said.Covered || said.Ending != oracle.Ended {
+					t.Logf("%s %s: the CPU is not asked: %s%s", q.Name, e.Bytes, said.Group, said.Reason)
+					continue
+				}
+				asked++
+				require.Equal(t, e.Executes == oracle.CPUValid, said.Valid, "%s %s", q.Name, e.Bytes)
+				if said.Valid && !said.UnknownLength && e.Length != 0 {
+					require.Equal(t, e.Length, said.Length, "%s %s", q.Name, e.Bytes)
+				}
+			}
+		}
+	}
+	t.Logf("%d byte strings judged by the CPU", asked)
+	require.Positive(t, asked)
 }
