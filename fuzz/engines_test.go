@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/seed-4e121ece/ringfence/corpus"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/fuzz/diff"
 	"github.com/seed-4e121ece/ringfence/fuzz/gen"
 	"github.com/seed-4e121ece/ringfence/fuzz/store"
@@ -27,8 +28,11 @@ const states = 24
 // fuzzer runs one execution at a time in a process, and starts several
 // processes.
 type bench struct {
-	mu     sync.Mutex
-	gen    *gen.Generator
+	mu  sync.Mutex
+	gen *gen.Generator
+	// modes has a generator for 64-bit code, which is gen, for 32-bit and for
+	// 16-bit code.
+	modes  [3]*gen.Generator
 	cases  []oracle.Case
 	differ *diff.Differ
 	dec    *diff.Decoders
@@ -40,6 +44,9 @@ type bench struct {
 var theBench = sync.OnceValue(func() *bench {
 	p := silicon.Profile()
 	b := &bench{gen: gen.New(gen.Config{Profile: p}), cases: gen.NewCases(states), known: map[string]bool{}}
+	b.modes = [3]*gen.Generator{
+		b.gen, gen.New(gen.Config{Profile: p, Mode: x86.Compat32}), gen.New(gen.Config{Profile: p, Mode: x86.Compat16}),
+	}
 	var reference oracle.Executor
 	// The child of the CPU's executor ends with this process.
 	if s, err := silicon.New(); err != nil {

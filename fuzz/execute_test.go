@@ -13,8 +13,9 @@ import (
 // takes ten seconds kills the worker.
 const reduceRuns = 3000
 
-// FuzzExecute runs the input's instruction in many states on the model and on
-// the CPU. The input is that of gen.Generator.FromBytes.
+// FuzzExecute runs the input's bytes in many states, half of them of 64-bit code,
+// the rest of 32- and of 16-bit code, on the model and on the CPU. The input is
+// that of gen.Generator.FromBytes.
 func FuzzExecute(f *testing.F) {
 	addSeeds(f, gen.BytesHeader, 61)
 	b := setUp(f, true)
@@ -22,10 +23,21 @@ func FuzzExecute(f *testing.F) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for i := range b.cases {
-			b.gen.FromBytes(data, i, &b.cases[i])
+			b.modes[modeOf(i)].FromBytes(data, i, &b.cases[i])
 		}
 		b.compare(t, b.cases)
 	})
+}
+
+// modeOf is the index of the mode of a state.
+func modeOf(state int) int {
+	switch {
+	case state < states/2:
+		return 0
+	case state < states*3/4:
+		return 1
+	}
+	return 2
 }
 
 // compare runs the cases on both engines and reports the first difference of
