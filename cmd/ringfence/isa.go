@@ -226,11 +226,25 @@ var attributes = []struct {
 	bit  isa.Attr
 	name string
 }{
-	{isa.AttrLock, "lock"}, {isa.AttrImplicitLock, "implicit_lock"}, {isa.AttrRep, "rep"}, {isa.AttrRepZ, "repz"},
-	{isa.AttrDefault64, "default64"}, {isa.AttrForce64, "force64"}, {isa.AttrBranch, "branch"}, {isa.AttrConditional, "conditional"},
-	{isa.AttrFar, "far"}, {isa.AttrCPL0, "cpl0"}, {isa.AttrCPL0Undefined, "cpl0_undefined"}, {isa.AttrIOPL, "iopl"}, {isa.AttrNop, "nop"},
-	{isa.AttrUndefinedResult, "undefined_result"}, {isa.AttrSystem, "system"}, {isa.AttrX87, "x87"}, {isa.AttrVector, "vector"},
-	{isa.AttrVSIB, "vsib"}, {isa.AttrDistinct, "distinct"},
+	{isa.AttrLock, "lock"},
+	{isa.AttrImplicitLock, "implicit_lock"},
+	{isa.AttrRep, "rep"},
+	{isa.AttrRepZ, "repz"},
+	{isa.AttrDefault64, "default64"},
+	{isa.AttrForce64, "force64"},
+	{isa.AttrBranch, "branch"},
+	{isa.AttrConditional, "conditional"},
+	{isa.AttrFar, "far"},
+	{isa.AttrCPL0, "cpl0"},
+	{isa.AttrCPL0Undefined, "cpl0_undefined"},
+	{isa.AttrIOPL, "iopl"},
+	{isa.AttrNop, "nop"},
+	{isa.AttrUndefinedResult, "undefined_result"},
+	{isa.AttrSystem, "system"},
+	{isa.AttrX87, "x87"},
+	{isa.AttrVector, "vector"},
+	{isa.AttrVSIB, "vsib"},
+	{isa.AttrDistinct, "distinct"},
 }
 
 func describeRow(r *isa.Row) rowAnswer {

@@ -144,9 +144,14 @@ func (w *worker) block(b *block) *blockResult {
 	}
 	w.compareFrom(first)
 	for i := range first {
-		if w.texts[i].seed {
-			w.tunnel(w.texts[i], w.longest[i], tunnelDepth)
+		if !w.texts[i].seed {
+			continue
 		}
+		n := w.longest[i]
+		if n == 0 && w.every {
+			n = w.texts[i].fixed + 1 // a byte behind may make it valid: the suffix of 3DNow!
+		}
+		w.tunnel(w.texts[i], n, tunnelDepth)
 	}
 	r := w.res
 	return &r

@@ -3,6 +3,7 @@ package sweep
 import (
 	"slices"
 
+	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
@@ -66,6 +67,20 @@ var cpuQuirks = []oracle.Quirk{
 		"other-vendor-mode", "#UD outside 64-bit mode on Intel's CPUs (SYSCALL), in long mode on AMD's (SYSENTER, SYSEXIT)",
 		[]string{"SYSCALL", "SYSRET", "SYSENTER", "SYSEXIT"}, undefined("0f34", "2 SYSENTER", "APM vol. 3, SYSENTER"),
 	),
+	hypercall,
+}
+
+// hypercall is the reverse: the table says that this CPU lacks the instruction,
+// because CPUID announces no VMX, and it is none the less not #UD, because it
+// leaves the guest and the hypervisor answers.
+var hypercall = oracle.Quirk{
+	Engine: cpuName, Name: "hypercall", Map: isa.Map0F, Opcodes: []byte{0x01}, Decoded: oracle.DecodedValidity,
+	When: func(l *oracle.Lexed) bool { return l.ModRM == 0xc1 || l.ModRM == 0xd9 },
+	Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+		return !right.Valid && wrong.Valid && int(wrong.Length) > 0
+	},
+	Reason:   "VMCALL and VMMCALL leave the guest before anything else is checked; the answer is the hypervisor's, which is not announced by CPUID",
+	Evidence: []oracle.Evidence{{Bytes: "0f01c1", Mode: x86.Long64, Says: "3 VMCALL", Truth: "3 VMCALL", Source: "SDM vol. 3, VMCALL; 26.1.2"}},
 }
 
 // undefinedHere says that a rule of this page explains why the CPU calls an
