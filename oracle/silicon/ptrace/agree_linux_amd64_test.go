@@ -84,24 +84,6 @@ func writesBehind(c *oracle.Case, r *oracle.Result) bool {
 	return false
 }
 
-// image.
-func onlyTF(slow, fast *oracle.Result) bool {
-	found := 0
-	for i := range slow.Memory {
-		switch slow.Memory[i] ^ fast.Memory[i] {
-		case 0:
-		case byte(x86.TF >> 8):
-			found++
-		default:
-			return false
-		}
-	}
-	if slow.NumStray == 1 && fast.NumStray == 1 && slow.Stray[0].Value^fast.Stray[0].Value == uint64(x86.TF) {
-		found++
-	}
-	return found == 1
-}
-
 // compare compares one case; it returns what differs, or "".
 func (a *agreement) compare(c *oracle.Case, slow, fast *oracle.Result) string {
 	var buf [decode.MaxLength]byte

@@ -26,8 +26,8 @@ type engine interface {
 
 // bothEngines runs a test on the runner and on ptrace.
 func bothEngines(t *testing.T, f func(t *testing.T, e engine, cases int)) {
-	t.Run("engine=silicon", func(t *testing.T) { f(t, newRunner(t), 4000) })
-	t.Run("engine=ptrace", func(t *testing.T) { f(t, newExecutor(t), 400) })
+	t.Run("engine=silicon", func(t *testing.T) { f(t, newRunner(t), 2000) })
+	t.Run("engine=ptrace", func(t *testing.T) { f(t, newExecutor(t), 200) })
 }
 
 // someCases are random cases of 64-bit mode.
@@ -155,7 +155,7 @@ func TestFlooded(t *testing.T) {
 		syscall.SIGWINCH, syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPROF, syscall.SIGUSR1, syscall.SIGTERM, syscall.Signal(40),
 	}
 	bothEngines(t, func(t *testing.T, e engine, n int) {
-		disturbed(t, e, append(someCases(5, n), longCases(n)...), 4, e.Respawns, func(r *rand.Rand) {
+		disturbed(t, e, append(someCases(5, n), longCases(n)...), 3, e.Respawns, func(r *rand.Rand) {
 			time.Sleep(time.Duration(r.IntN(300)) * time.Microsecond)
 			_ = syscall.Kill(e.Pid(), flood[r.IntN(len(flood))])
 		})
