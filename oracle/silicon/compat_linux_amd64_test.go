@@ -48,6 +48,7 @@ func known32() []known {
 		{name: "ret", code: "c3", in: set{m(stack + page): code + 0x234}, want: set{"rip": code + 0x234, "rsp": stack + page + 4}},
 		{name: "jmp register to data", code: "ffe3", in: set{"rbx": data}, want: set{"rip": data}},
 		{name: "jmp to self", code: "ebfe", want: set{"rip": code}},
+		{name: "jmp into itself, by memory at an address without a register", code: "ff25" + "00100020", in: set{m(middle): code + 2}, want: set{"rip": code + 2}},
 		{name: "jmp far", code: "ea" + "40000010" + "2300", want: set{"rip": code + 0x40}},
 		{name: "jmp far to 64-bit code", code: "ea" + "40000010" + "3300", want: set{"rip": code + 0x40, "cs": 0x33}},
 		{name: "call far", code: "9a" + "40000010" + "2300", want: set{"rip": code + 0x40, "rsp": stack + page - 8, m(stack + page - 8): 0x23_0000_0000 + code + 7}},

@@ -242,6 +242,9 @@ func (s *shape) modRM(r *reader) {
 		}
 	} else if rm == 5 && mod == 0 {
 		s.base = ripRelative
+		if s.width != 64 {
+			s.base = -1
+		}
 		s.disp = r.value(4)
 		return
 	}
