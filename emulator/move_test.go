@@ -153,6 +153,16 @@ func filled(at, n int) string {
 
 func TestSystem(t *testing.T) {
 	check(t, []one{
+		{"0f00c0", "rax=ffffffffffffffff", "rax=0", ""},                  // SLDT of none
+		{"660f00c8", "rax=ffffffffffffffff", "rax=ffffffffffff0000", ""}, // STR
+		{"0f0003", "rbx=20000000 [20000000]=ffffffff", "[20000000]=0000ffff", ""},
+		{"0f0103", "rbx=20000000 [20000000]=ffffffffffffffffffffffff", "[20000000]=00000000000000000000ffff", ""}, // SGDT
+		{"0f010b", "rbx=40000000", "", "#PF(0x7) at 0x40000000"},                                                  // SIDT
+		{"0f01d5", "", "", "#GP(0x0)"},                                                                            // XEND
+		{"0f01d6", "f=CF,OF", "f=ZF", ""},                                                                         // XTEST
+		{"0f33", "", "", "#GP(0x0)"},                                                                              // RDPMC
+		{"0f01d0", "", "", "#UD"},                                                                                 // XGETBV without CR4.OSXSAVE
+		{"0faa", "", "", "#UD"},                                                                                   // RSM
 		{code: "0fa2", before: "rax=ffffffff00000007 rcx=3", after: "rax=7 rbx=2 rcx=3 rdx=fffffffe"},
 		{code: "0f31", after: "rax=55667788 rdx=11223344"},
 		{code: "0f01f9", after: "rax=55667788 rdx=11223344 rcx=55667788"},

@@ -121,6 +121,9 @@ var families = map[string]family{
 	"BLCFILL": simple(blcfill), "BLCI": simple(blci), "BLCIC": simple(blcic), "BLCMSK": simple(blcmsk), "BLCS": simple(blcs),
 	"T1MSKC": simple(t1mskc), "BLSFILL": simple(blsfill), "BLSIC": simple(blsic), "TZMSK": simple(tzmsk),
 
+	"SLDT": own(sldt), "STR": own(str), "SMSW": own(smsw), "SGDT": own(sgdt), "SIDT": own(sidt), "XGETBV": own(xgetbv), "RDPMC": own(rdpmc),
+	"XEND": own(xend), "XTEST": own(xtest), "XABORT": own(nop), "RSM": own(ud),
+
 	"MOVRS": simple(mov),
 	"AADD":  {run: aadd, own: true, loads: true}, "AAND": {run: aand, own: true, loads: true},
 	"AOR": {run: aor, own: true, loads: true}, "AXOR": {run: axor, own: true, loads: true},
@@ -166,6 +169,8 @@ func familyOf(r *isa.Row) family {
 	switch {
 	case r.Attr&isa.AttrNop != 0:
 		return own(nop)
+	case r.Map >= isa.MapEVEX1:
+		return family{} // the state has no registers from R16 on
 	case r.Attr&(isa.AttrX87|isa.AttrVector) != 0:
 		return family{}
 	case r.Attr&isa.AttrFar != 0 && (name == "CALL" || name == "JMP"):
