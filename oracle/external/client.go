@@ -16,6 +16,9 @@ const DefaultTimeout = 2 * time.Second
 // TimeoutVariable is the environment variable that sets another time, as "5s".
 const TimeoutVariable = "RINGFENCE_ENGINE_TIMEOUT"
 
+// closeTime is how long an engine may take to end when its input does.
+const closeTime = 10 * time.Second
+
 // maxTrouble is the time that one batch may lose to failures before the engine
 // is given up.
 const maxTrouble = 15 * time.Second
@@ -79,7 +82,7 @@ func (c *client) Close() error {
 	if c.process == nil {
 		return nil
 	}
-	err := c.process.close(2 * time.Second)
+	err := c.process.close(closeTime)
 	c.process = nil
 	if err != nil {
 		return fmt.Errorf("engine %s: %w", c.name, err)

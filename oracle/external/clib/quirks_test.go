@@ -100,7 +100,7 @@ func TestComparison(t *testing.T) {
 // openShare is the share of strings that may differ without a quirk yet.
 var openShare = map[string]map[x86.Mode]float64{
 	Zydis:    {x86.Long64: 0.001, x86.Compat32: 0.02, x86.Compat16: 0.02},
-	Capstone: {x86.Long64: 0.06, x86.Compat32: 0.06, x86.Compat16: 0.06},
+	Capstone: {x86.Long64: 0.005, x86.Compat32: 0.005, x86.Compat16: 0.03},
 }
 
 // TestEvidenceOnCPU asks the CPU about the evidence where it can be the judge.

@@ -128,4 +128,16 @@ var zydisQuirks = []oracle.Quirk{
 			{Bytes: "f00f20c0", Mode: x86.Long64, Says: "invalid", Truth: "4 MOV, reg rax, reg cr8", Source: "APM vol. 3, MOV CRn", Length: 4},
 		},
 	},
+	{
+		Engine: Zydis, Name: "nop-of-mpx", Map: isa.Map0F, Opcodes: []byte{0x1a, 0x1b}, Decoded: oracle.DecodedOperands,
+		When: func(l *oracle.Lexed) bool { return l.Mod() == 3 },
+		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			return right.Mnemonic == "NOP" && wrong.Mnemonic == "NOP"
+		},
+		Reason: "the register forms of 0F 1A and 0F 1B are NOP r/m; Zydis gives ModRM.reg as the operand",
+		Evidence: []oracle.Evidence{{
+			Bytes: "0f1ac8", Mode: x86.Long64, Says: "3 NOP, reg ecx", Truth: "3 NOP, reg eax", Source: "SDM vol. 2, NOP and appendix A, table A-3",
+			Executes: oracle.CPUValid, Length: 3,
+		}},
+	},
 }
