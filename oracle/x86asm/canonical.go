@@ -40,6 +40,25 @@ func canonical(in *x86asm.Inst, mode x86.Mode, code []byte, d *oracle.Decoded) {
 		op.shape(in, d)
 	}
 	immediates(in, op, d)
+	if mode.Width() != 64 {
+		outsideLong(in, d)
+	}
+}
+
+// outsideLong turns what only 16- and 32-bit code has into canonical form: a
+// far pointer, which x86asm gives as two immediates, selector and offset, and
+// the six bytes of SGDT's operand, which it gives no width.
+func outsideLong(in *x86asm.Inst, d *oracle.Decoded) {
+	o := &d.Operands
+	switch in.Op {
+	case x86asm.SGDT, x86asm.SIDT, x86asm.LGDT, x86asm.LIDT:
+		o[0].Size = 6
+	}
+	if op := in.Opcode >> 24; (op == 0x9a || op == 0xea) && d.NumOperands == 2 && o[1].Kind == oracle.OperandImmediate {
+		o[0] = oracle.Operand{Kind: oracle.OperandFar, Size: o[1].Size + 2, Value: o[0].Value<<32 | o[1].Value}
+		o[1] = oracle.Operand{}
+		d.NumOperands = 1
+	}
 }
 
 // memory fills o from a memory argument.

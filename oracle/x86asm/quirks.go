@@ -9,11 +9,11 @@ import (
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
 
-// Quirks returns the known faults of x86asm v0.32.0 in 64-bit mode. The rows
-// are the package's and must not be changed.
+// Quirks returns the known faults of x86asm v0.32.0; those of 16- and 32-bit
+// code alone come last. The rows are the package's and must not be changed.
 func Quirks() []oracle.Quirk { return allQuirks }
 
-var allQuirks = slices.Concat(prefixQuirks, opcodeQuirks, groupQuirks, unknownQuirks, vectorQuirks, vexQuirks, evexQuirks)
+var allQuirks = slices.Concat(prefixQuirks, opcodeQuirks, groupQuirks, unknownQuirks, vectorQuirks, vexQuirks, evexQuirks, modeQuirks)
 
 // rejects says that x86asm rejects what is valid.
 func rejects(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool { return right.Valid && !wrong.Valid }

@@ -116,7 +116,7 @@ func TestRediscovery(t *testing.T) {
 			continue
 		}
 		left = 0
-		for _, n := range c.first {
+		for _, n := range c.first[:len(allQuirks)-len(modeQuirks)] {
 			if n == 0 {
 				left++
 			}
@@ -125,7 +125,7 @@ func TestRediscovery(t *testing.T) {
 			break
 		}
 	}
-	for i, n := range c.first {
+	for i, n := range c.first[:len(allQuirks)-len(modeQuirks)] {
 		t.Logf("%9d strings until %s", n, c.quirks.Rows[i].Name)
 		require.NotZero(t, n, "%s was not found in %d strings", c.quirks.Rows[i].Name, limit)
 	}
