@@ -45,6 +45,7 @@ type Executor struct {
 	splitLock bool
 	branches  branchRule
 	reckless  bool // tests only: let a case reach the runner's memory
+	narrow    int  // tests only: as geometry.narrow
 	unchecked bool // run what is in quarantine too
 	// refused is why the kernel does not build descriptors of 16-bit segments,
 	// and of 32-bit ones, "" as far as is known that it does.
@@ -116,7 +117,7 @@ func (e *Executor) child(l *oracle.Layout) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.branches = e.branches
+	g.branches, g.narrow = e.branches, e.narrow
 	c, err := newChild(g)
 	for try := 1; err != nil && try < maxTries; try++ {
 		c, err = newChild(g)

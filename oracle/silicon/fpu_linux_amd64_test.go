@@ -191,3 +191,37 @@ func TestFPUOfOthers(t *testing.T) {
 	assert.Equal(t, make([]byte, 16), results[1].Memory[offset(t, quiet.Layout, middle):][:16])
 	assert.Equal(t, []byte{0x80, 0x1f, 0, 0}, results[2].Memory[offset(t, quiet.Layout, middle):][:4])
 }
+
+// TestNarrowVectors runs the tables as on CPUs without AVX-512, and without
+// AVX: the runner has code of its own for each.
+func TestNarrowVectors(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for narrow, components := range []x86.Component{AllComponents(), oracle.ComponentsBasic | x86.ComponentAVX, oracle.ComponentsBasic} {
+		if AllComponents()&components != components {
+			continue
+		}
+		e := newExecutor(t)
+		e.narrow = narrow
+		_, err := e.replace() // the first child knows nothing of it
+		require.NoError(t, err)
+		for _, k := range knownCases() {
+			if k.vendor != "" {
+				continue
+			}
+			c := NewCase(fromHex(t, k.code))
+			apply(t, &c, k.in)
+			c.State.FPU = randomFPU(r, components)
+			before := *c.State.FPU
+			got := runOne(t, e, &c)
+			k.check(t, &c, got)
+			if got.Ending == oracle.Ended && got.State.FPU != nil {
+				require.Equal(t, before, *got.State.FPU, "%d: %s", narrow, k.name)
+			}
+		}
+		stray := NewCase(fromHex(t, "f348ab")) // REP STOSQ over both pages
+		stray.State.GPR[x86.RDI], stray.State.GPR[x86.RCX], stray.State.GPR[x86.RAX] = data, 1024, ^uint64(0)
+		require.Equal(t, 1024-640/8, runOne(t, e, &stray).NumStray)
+		require.Equal(t, 0, runOne(t, e, &[]oracle.Case{NewCase(fromHex(t, "90"))}[0]).NumStray)
+		assert.Equal(t, 1, e.Respawns())
+	}
+}

@@ -25,6 +25,9 @@ type geometry struct {
 	// writableCode says that some executable page is writable, so that the
 	// code of a case may change.
 	writableCode bool
+	// narrow keeps the runner from registers that the CPU has: those of
+	// AVX-512 (1), of AVX too (2).
+	narrow int
 	// branches is the rule of the CPU that runs the cases.
 	branches branchRule
 }

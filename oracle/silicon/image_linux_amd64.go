@@ -206,9 +206,9 @@ func writeConfig(img []byte, g *geometry, base, canary uint64, slots, slotSize i
 	cfg.canary = canary
 	cfg.slotMask = uint64(slots - 1)
 	cfg.slotSize = uint64(slotSize)
-	cfg.avx2 = oneIf(cpu.X86.HasAVX2)
+	cfg.avx2 = oneIf(cpu.X86.HasAVX2 && g.narrow < 2)
 	cfg.xrstor = oneIf(cpu.X86.HasOSXSAVE)
-	cfg.vectors = vectorClass()
+	cfg.vectors = min(vectorClass(), uint64(vectorsZMM-g.narrow))
 	cfg.rewrite = oneIf(g.writableCode)
 	for _, w := range g.windows {
 		r := &g.runs[w.run]

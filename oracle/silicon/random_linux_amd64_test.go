@@ -146,7 +146,7 @@ func randomCases(seed uint64, n int) []oracle.Case {
 // TestRepeatable runs random cases twice, the second time in another order and
 // in batches of other sizes: a result depends on nothing but its case.
 func TestRepeatable(t *testing.T) {
-	n := 200_000
+	n := 60_000
 	if testing.Short() {
 		n = 20_000
 	}

@@ -165,9 +165,7 @@ func globalSegment(selector uint16) *x86.SegmentRegister {
 	return nil
 }
 
-// fpuComponents are the components that this package can load and store.
-const fpuComponents = x86.ComponentX87 | x86.ComponentSSE | x86.ComponentAVX | x86.ComponentOpmask | x86.ComponentZMMHigh | x86.ComponentZMM16
-
+// unsupportedFPU says what of a case's vector state cannot be loaded, or "".
 func unsupportedFPU(f *x86.FPU) string {
 	switch {
 	case f.Loaded&oracle.ComponentsBasic != oracle.ComponentsBasic:
