@@ -5,8 +5,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,74 +40,133 @@ var rooms = []string{"emulator", "emulator/decode", "emulator/exec", "emulator/m
 // are not drawn.
 var drawnRooms = Weights{"emulator": 2, "emulator/decode": 8, "emulator/exec": 20, "emulator/isa": 6, "emulator/step": 1}
 
-// model loads what is damaged, and the tables.
-func model(t *testing.T) (*Source, *Tables) {
+// damage is what the tests of this file share: the source, loaded once, and
+// the probe with all flaws and mutants in it, built once.
+type damage struct {
+	source   *Source
+	tables   *Tables
+	scope    *Scope
+	planted  []*Mutant
+	drawn    []*Mutant
+	rejected int
+	// sites is the number of mutants that could have been drawn.
+	sites  int
+	runner *Runner
+	built  string
+	// control is the run of the unmutated model.
+	control *Verdict
+}
+
+var work string // a folder for the whole run
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	var err error
+	if work, err = os.MkdirTemp("", "mutants"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(work)
+	os.Exit(code)
+}
+
+var load = sync.OnceValues(func() (d *damage, err error) {
+	d = &damage{scope: ModelScope()}
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	if d.source, err = Load(filepath.Dir(filepath.Dir(dir)), rooms...); err != nil {
+		return nil, err
+	}
+	d.tables, err = d.source.LoadTables(work, tablesDir, decodeDir, "gp.txt")
+	return d, err
+})
+
+// build plants and draws, builds the probe and runs the unmutated model in it.
+var build = sync.OnceValues(func() (*damage, error) {
+	d, err := load()
+	if err != nil {
+		return nil, err
+	}
+	if d.planted, err = d.source.Plant(d.tables, Flaws); err != nil {
+		return nil, err
+	}
+	var candidates []*Mutant
+	for _, m := range append(d.source.Candidates(d.scope), d.tables.Candidates(d.scope)...) {
+		if drawnRooms[m.Package] > 0 && strings.Contains(m.Key()+"\n"+m.Kind, *onlyFlag) {
+			candidates = append(candidates, m)
+		}
+	}
+	d.sites = len(candidates)
+	var w *Woven
+	if w, d.drawn, d.rejected, err = d.source.Draw(base, d.planted, candidates, drawnRooms, *mutantsFlag, *seedFlag); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	program, err := d.source.Build(work, probe, w.Files)
+	if err != nil {
+		return nil, err
+	}
+	d.built = fmt.Sprintf("%d flaws and %d mutants in one program, built in %.1f s", len(d.planted), len(d.drawn), time.Since(start).Seconds())
+	d.runner = &Runner{
+		Program: program, Limit: *limitFlag, Grace: 15 * time.Second, Seed: *seedFlag, Parallel: *parallelFlag,
+		Own: func(m *Mutant) (string, error) { return d.source.BuildOwn(work, probe, m) },
+	}
+	clean := *d.runner
+	if clean.Limit = *controlFlag; clean.Limit == 0 {
+		if clean.Limit = *limitFlag; *mutantsFlag <= 10 {
+			clean.Limit = min(clean.Limit, 10*time.Second)
+		}
+	}
+	d.control = clean.Run(context.Background(), nil)
+	return d, nil
+})
+
+// loaded returns what is damaged, and the tables.
+func loaded(t *testing.T) *damage {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("builds and runs campaigns; not in short mode")
 	}
-	s, err := Load(moduleRoot(t), rooms...)
+	d, err := load()
 	require.NoError(t, err)
-	tables, err := s.LoadTables(t.TempDir(), tablesDir, decodeDir, "gp.txt")
-	require.NoError(t, err)
-	return s, tables
+	return d
 }
 
-// runner builds the probe and checks that the unmutated model is clean in it.
-func runner(t *testing.T, s *Source, w *Woven) *Runner {
+// ready returns the built probe. The test ends here if the unmutated model is
+// not clean in it.
+func ready(t *testing.T) *damage {
 	t.Helper()
-	dir := t.TempDir()
-	start := time.Now()
-	program, err := s.Build(dir, probe, w.Files)
+	loaded(t)
+	d, err := build()
 	require.NoError(t, err)
-	t.Logf("%d mutants in one program of %s, built in %.1f s", len(w.Mutants), size(t, program), time.Since(start).Seconds())
-	r := &Runner{
-		Program: program, Limit: *limitFlag, Grace: 15 * time.Second, Seed: *seedFlag, Parallel: *parallelFlag,
-		Own: func(m *Mutant) (string, error) { return s.BuildOwn(dir, probe, m) },
-	}
-	clean := *r
-	if clean.Limit = *controlFlag; clean.Limit == 0 {
-		clean.Limit = r.Limit
-		if *mutantsFlag <= 10 {
-			clean.Limit = min(r.Limit, 10*time.Second)
-		}
-	}
-	control := clean.Run(context.Background(), nil)
-	if control.End == Unavailable {
+	if d.control.End == Unavailable {
 		if strings.Contains(os.Getenv("RINGFENCE_REQUIRE"), "silicon") {
-			t.Fatalf("RINGFENCE_REQUIRE: %s", control)
+			t.Fatalf("RINGFENCE_REQUIRE: %s", d.control)
 		}
-		t.Skip(control)
+		t.Skip(d.control)
 	}
-	t.Log("control: ", control)
-	if control.End != Survived || control.Answer.Cases == 0 {
-		t.Fatalf("the unmutated model is not clean, so that finding a mutant would mean nothing\n%s", control.Output)
+	t.Log(d.built)
+	t.Log("control: ", d.control)
+	if d.control.End != Survived || d.control.Answer.Cases == 0 {
+		t.Fatalf("the unmutated model is not clean, so that finding a mutant would mean nothing\n%s", d.control.Output)
 	}
-	return r
-}
-
-func size(t *testing.T, program string) string {
-	info, err := os.Stat(program)
-	require.NoError(t, err)
-	return fmt.Sprintf("%d MB", info.Size()>>20)
+	return d
 }
 
 // TestFlaws plants each named flaw; the default campaign must find every one.
 func TestFlaws(t *testing.T) {
-	s, tables := model(t)
-	var flaws []Flaw
-	for _, f := range Flaws {
-		if strings.Contains(f.Name+" "+f.File, *onlyFlag) {
-			flaws = append(flaws, f)
+	d := ready(t)
+	var planted []*Mutant
+	for _, m := range d.planted {
+		if strings.Contains(m.Name+" "+m.File.Rel, *onlyFlag) {
+			planted = append(planted, m)
 		}
 	}
-	planted, err := s.Plant(tables, flaws)
-	require.NoError(t, err)
-	w, _, _, err := s.Draw(base, planted, nil, nil, 0, 0)
-	require.NoError(t, err)
-	r := runner(t, s, w)
 	found := 0
-	r.RunAll(context.Background(), planted, func(v *Verdict) {
+	d.runner.RunAll(context.Background(), planted, func(v *Verdict) {
 		if v.Killed() {
 			found++
 			t.Logf("%s\n\t%s", v, v.Mutant.Breaks)
@@ -119,28 +180,16 @@ func TestFlaws(t *testing.T) {
 // TestMutants draws mutants by a seed. All but those that are explained must
 // be killed.
 func TestMutants(t *testing.T) {
-	s, tables := model(t)
-	scope := ModelScope()
-	var candidates []*Mutant
-	for _, m := range append(s.Candidates(scope), tables.Candidates(scope)...) {
-		if drawnRooms[m.Package] > 0 && strings.Contains(m.Key()+"\n"+m.Kind, *onlyFlag) {
-			candidates = append(candidates, m)
-		}
-	}
-	w, drawn, rejected, err := s.Draw(base, nil, candidates, drawnRooms, *mutantsFlag, *seedFlag)
-	require.NoError(t, err)
-	require.Len(t, drawn, min(*mutantsFlag, len(drawn)))
+	d := ready(t)
 	explained, err := parseExplained(explainedText)
 	require.NoError(t, err)
 	alone := 0
-	for _, m := range drawn {
+	for _, m := range d.drawn {
 		if m.own != nil {
 			alone++
 		}
 	}
-	t.Logf("%d mutants drawn from %d candidates by seed %d; %d are built alone", len(drawn), len(candidates), *seedFlag, alone)
-	r := runner(t, s, w)
-
+	t.Logf("%d mutants drawn from %d sites by seed %d; %d are built alone", len(d.drawn), d.sites, *seedFlag, alone)
 	ctx, total := context.Background(), *totalFlag
 	if total == 0 && *mutantsFlag <= 10 {
 		total = 2 * time.Minute
@@ -150,8 +199,8 @@ func TestMutants(t *testing.T) {
 		ctx, cancel = context.WithTimeout(ctx, total)
 		defer cancel()
 	}
-	report := &Report{Rejected: rejected, Explained: explained, Scope: scope}
-	r.RunAll(ctx, drawn, func(v *Verdict) {
+	report := &Report{Rejected: d.rejected, Explained: explained, Scope: d.scope}
+	d.runner.RunAll(ctx, d.drawn, func(v *Verdict) {
 		report.Verdicts = append(report.Verdicts, v)
 		t.Logf("%d %s: %s", len(report.Verdicts), v.Mutant.Kind, v)
 		switch v.End {
@@ -163,25 +212,24 @@ func TestMutants(t *testing.T) {
 		}
 	})
 	var out strings.Builder
-	report.Write(&out, r)
+	report.Write(&out, d.runner)
 	t.Log("\n" + out.String())
-	if n := len(drawn) - len(report.Verdicts); n > 0 {
+	if n := len(d.drawn) - len(report.Verdicts); n > 0 {
 		t.Logf("%d mutants were not begun in the time given", n)
 	}
-	judge := report.Judge(r)
-	if judge != "" {
+	if judge := report.Judge(d.runner); judge != "" {
 		t.Error(judge)
 	}
 }
 
 // TestFlawsMatch holds every flaw to its line without building anything.
 func TestFlawsMatch(t *testing.T) {
-	s, tables := model(t)
+	d := loaded(t)
 	seen := map[string]bool{}
 	for _, f := range Flaws {
 		require.False(t, seen[f.Name], "two flaws are named %s", f.Name)
 		seen[f.Name] = true
-		if _, err := s.Plant(tables, []Flaw{f}); err != nil {
+		if _, err := d.source.Plant(d.tables, []Flaw{f}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -190,9 +238,9 @@ func TestFlawsMatch(t *testing.T) {
 // TestScope prints what is not drawn, and the places that name no code any
 // more. They do no harm: what they named is drawn.
 func TestScope(t *testing.T) {
-	s, tables := model(t)
+	d := loaded(t)
 	scope := ModelScope()
-	n := len(s.Candidates(scope)) + len(tables.Candidates(scope))
+	n := len(d.source.Candidates(scope)) + len(d.tables.Candidates(scope))
 	t.Logf("%d sites are drawn from\n%s", n, scope)
 	for _, idle := range scope.Idle() {
 		t.Logf("names nothing, and can go: %s", idle)

@@ -85,7 +85,8 @@ func TestJudge(t *testing.T) {
 		want                             string
 	}{
 		{10, 0, 0, 0, ""},
-		{9, 1, 0, 0, "1 of 10 mutants survived"},
+		{9, 1, 0, 0, ""},
+		{7, 3, 0, 0, "3 of 10 mutants survived"},
 		{9, 0, 1, 0, ""},
 		{9, 0, 0, 1, ""},
 		{294, 6, 0, 0, ""},
