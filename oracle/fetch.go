@@ -24,7 +24,12 @@ func (k *Comparer) undefinedFetch(c *Case, in *decode.Inst, s, r *x86.Event) boo
 			return false
 		}
 	case decode.Truncated, decode.TooLong:
-		if r.Vector != x86.VectorUD || !beyond(c, in, s) || !neverValid(c, in) {
+		// The subject may see fewer bytes than are here, up to the limit of CS.
+		undefined, other := r, s
+		if s.Vector == x86.VectorUD {
+			undefined, other = s, r
+		}
+		if undefined.Vector != x86.VectorUD || !beyond(c, in, other) || !neverValid(c, in) {
 			return false
 		}
 	default:
