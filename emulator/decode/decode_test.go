@@ -455,12 +455,14 @@ func TestAddressAndTarget(t *testing.T) {
 func TestUncovered(t *testing.T) {
 	p := allFeatures(isa.Intel)
 	tests := []struct{ code, group string }{
-		{"62f47c485800", "APX"},
-		{"62f178485800", "APX"},
+		{"62f27e485ec1", "ACE"},
+		{"62f6fc4895c1", "ACE"},
 		{"62f17cc05800", ""},
-		{"6662f57c485800", ""},
+		{"6662f27e485ec1", ""},
+		{"62f67c4895c1", "ACE"},
 		{"0f04", ""},
-		{"c4e2fbe0c0", ""},
+		{"c4e2fb4bc0", ""},
+		{"c4e2fb49c0", "ACE"},
 	}
 	for _, tt := range tests {
 		var in decode.Inst

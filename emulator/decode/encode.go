@@ -50,6 +50,8 @@ func Encode(dst []byte, id isa.ID, mode x86.Mode, f Form) []byte {
 	e.out = append(e.out, f.Prefixes...)
 	e.prefixes()
 	switch {
+	case row.Map == isa.MapREX2:
+		e.out = append(e.out, 0xd5, 0, row.Opcode)
 	case row.Map >= isa.MapEVEX1:
 		e.evex()
 	case row.Map >= isa.MapVEX1:
@@ -192,6 +194,10 @@ func (e *encoder) sizes(p *isa.Pattern) bool {
 		}
 		e.out = append(e.out, 0x67)
 		e.addrSize = other
+	}
+	if e.row.Map == isa.MapREX2 {
+		e.rex = 0
+		return true
 	}
 	if e.row.Map >= isa.MapVEX1 {
 		switch p.W {
@@ -363,7 +369,29 @@ func (e *encoder) evex() {
 	}
 	mmm := uint8(slices.Index(evexMaps[:], e.row.Map))
 	length := max(p.L, 1) - 1
+	if e.row.Map == isa.MapEVEX4 {
+		e.map4(mmm, vvvv)
+		return
+	}
 	e.out = append(e.out, 0x62, ^e.rex<<5|0x10|mmm, e.rex&rexW<<4|(^vvvv&15)<<3|4|vexPrefix(p.Prefix), e.evexBits()|length<<5|evexV)
+	e.opcode()
+}
+
+// map4 writes an EVEX prefix of map 4 and the opcode.
+func (e *encoder) map4(mmm, vvvv uint8) {
+	p, want := &e.row.Pattern, e.f.EVEX
+	bits := uint8(evexV)
+	if e.row.EVEX.Mask == isa.MaskCondition {
+		bits, vvvv = want&15, e.f.VVVV&15
+	} else {
+		if p.NF == 2 || p.NF == 0 && e.row.EVEX.Mask == isa.MaskNF && want&4 != 0 {
+			bits |= 4
+		}
+		if p.ND == 2 || p.ND == 0 && want&evexB != 0 {
+			bits |= evexB
+		}
+	}
+	e.out = append(e.out, 0x62, ^e.rex<<5|0x10|mmm, e.rex&rexW<<4|(^vvvv&15)<<3|4|vexPrefix(p.Prefix), bits)
 	e.opcode()
 }
 
@@ -376,6 +404,8 @@ func (e *encoder) evexBits() uint8 {
 		bits = want & evexMask
 	case isa.MaskRequired:
 		bits = max(want&evexMask, 1)
+	case isa.MaskNF:
+		return want & 4
 	}
 	memory := e.mod != 3
 	dest := e.row.Operands[0].Kind

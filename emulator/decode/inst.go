@@ -101,8 +101,13 @@ type Inst struct {
 	// VL is VEX.L or EVEX.L'L: 0 for 128 bits, 1 for 256, 2 for 512.
 	VL uint8
 	// EVEX is the third payload byte of EVEX: mask in bits 0 to 2, broadcast
-	// or rounding in bit 4, zeroing in bit 7; 0 without EVEX.
+	// or rounding in bit 4, zeroing in bit 7; 0 without EVEX. With map 4 bit 2
+	// is NF and bit 4 ND, or the lowest four bits are a condition.
 	EVEX uint8
+	// REX2 is the payload of a REX2 prefix, valid if HasREX2. REX is then what
+	// a REX prefix with the same lower half would be.
+	REX2    uint8
+	HasREX2 bool
 }
 
 // Valid says whether the bytes are a valid instruction.

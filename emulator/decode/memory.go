@@ -11,7 +11,7 @@ func (c *cursor) memory(in *Inst, modrm uint8, h *hot) Reason {
 	mod, rm := modrm>>6, modrm&7
 	in.RM = rm
 	in.Scale = 1
-	base := rm | c.rex<<3&8
+	base := rm | c.rex<<3&8 | c.base
 	dispLen := dispLens[mod]
 	switch {
 	case rm == 4:
@@ -20,8 +20,8 @@ func (c *cursor) memory(in *Inst, modrm uint8, h *hot) Reason {
 			return c.short()
 		}
 		in.SIB, in.HasSIB = sib, true
-		base = sib&7 | c.rex<<3&8
-		if index := sib>>3&7 | c.rex<<2&8; index != 4 || h.flags&hotVSIB != 0 {
+		base = sib&7 | c.rex<<3&8 | c.base
+		if index := sib>>3&7 | c.rex<<2&8 | c.index; index != 4 || h.flags&hotVSIB != 0 {
 			in.Index = index
 			in.Scale = 1 << (sib >> 6)
 		}

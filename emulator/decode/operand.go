@@ -116,7 +116,7 @@ func (in *Inst) memoryOperand(o *isa.Operand) Operand {
 		m.Disp = in.Disp
 	default:
 		m.Base, m.Index, m.Scale, m.Disp = in.Base, in.Index, in.Scale, in.Disp
-		if in.EVEX&evexB != 0 {
+		if in.EVEX&evexB != 0 && in.Map != isa.MapEVEX4 {
 			m.Size = isa.Get(in.Row).EVEX.Broadcast
 		}
 	}
@@ -142,7 +142,7 @@ func (in *Inst) register(o *isa.Operand) Operand {
 	case x86.ClassSegment, x86.ClassMMX, x86.ClassMask, x86.ClassX87:
 		r.Reg &= 7 // REX.R and REX.B are ignored
 	case x86.ClassGPR:
-		r.Reg &= 15 // EVEX.X extends vector registers alone
+		r.Reg &= 31
 		if o.Size == 1 && r.Reg >= 4 && r.Reg < 8 && in.REX == 0 && in.Map < isa.MapVEX1 {
 			r.Class = x86.ClassHigh
 		}

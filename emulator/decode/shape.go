@@ -10,7 +10,7 @@ type Shape struct {
 	Opcode   uint8
 	Legacy   uint16 // legacy prefixes, a bit each, ignored ones included
 	REX      uint8
-	VEX      [3]uint8 // the payload of VEX or EVEX
+	VEX      [3]uint8 // the payload of VEX, EVEX or REX2
 	ModRM    uint8
 	SIB      uint8
 	OpSize   uint8
@@ -43,7 +43,7 @@ func (in *Inst) Shape(code []byte) Shape {
 	if in.HasSIB {
 		s.Parts |= 2
 	}
-	if in.Map >= isa.MapVEX1 && int(in.OpcodeOff) <= len(code) {
+	if (in.Map >= isa.MapVEX1 || in.HasREX2) && int(in.OpcodeOff) <= len(code) {
 		copy(s.VEX[:], code[in.PrefixLen+1:in.OpcodeOff])
 	}
 	return s

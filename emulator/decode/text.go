@@ -25,6 +25,9 @@ func (in *Inst) AppendText(b []byte) []byte {
 		}
 		b = append(b, c)
 	}
+	if in.EVEX != 0 {
+		b = in.appendPromoted(b, row.EVEX.Mask)
+	}
 	var buf [isa.MaxOperands]Operand
 	ops := in.Operands(&buf)
 	for i := range ops {
@@ -37,6 +40,33 @@ func (in *Inst) AppendText(b []byte) []byte {
 		if i == 0 && in.EVEX != 0 {
 			b = in.appendMask(b)
 		}
+	}
+	return b
+}
+
+// conditions are the names of the conditions of CCMP and CTEST (Intel APX
+// specification, table 3.10).
+var conditions = [16]string{"o", "no", "b", "nb", "z", "nz", "be", "nbe", "s", "ns", "t", "f", "l", "nl", "le", "nle"}
+
+// appendPromoted appends what EVEX adds to the name of an instruction that APX
+// has promoted: the condition and the flags where it does not hold, or {nf}.
+func (in *Inst) appendPromoted(b []byte, m isa.MaskRule) []byte {
+	if m == isa.MaskCondition {
+		b = append(append(b, conditions[in.EVEX&15]...), " {dfv="...)
+		first := true
+		for i, f := range []string{"of", "sf", "zf", "cf"} {
+			if ^in.VVVV>>(3-i)&1 == 0 {
+				continue
+			}
+			if !first {
+				b = append(b, ',')
+			}
+			b, first = append(b, f...), false
+		}
+		return append(b, '}')
+	}
+	if in.EVEX&4 != 0 && (m == isa.MaskNF || in.Map == isa.MapEVEX4) {
+		return append(b, " {nf}"...)
 	}
 	return b
 }
@@ -59,6 +89,9 @@ func (in *Inst) appendPrefix(b []byte, row *isa.Row) []byte {
 
 // appendMask appends the mask and zeroing of EVEX.
 func (in *Inst) appendMask(b []byte) []byte {
+	if in.Map == isa.MapEVEX4 || isa.Get(in.Row).EVEX.Mask >= isa.MaskNF {
+		return b
+	}
 	if k := in.EVEX & evexMask; k != 0 {
 		b = append(append(b, " {k"...), '0'+k, '}')
 	}
@@ -81,7 +114,9 @@ func (in *Inst) appendOperand(b []byte, o, first *Operand) []byte {
 	}
 	// An immediate is shown as wide as the operand that it is used with.
 	size := o.Size
-	if first != o && first.Size < size {
+	if first == o {
+		size = min(size, in.OpSize) // PUSH
+	} else if first.Size < size {
 		size = first.Size
 	}
 	return appendHex(b, o.Imm&(^uint64(0)>>((64-8*uint(size))&63)))
@@ -106,7 +141,7 @@ func (in *Inst) appendMemory(b []byte, o *Operand) []byte {
 	case x86.RegRIP:
 		b = append(b, map[uint8]string{4: "eip", 8: "rip"}[in.AddrSize]...)
 	default:
-		b = append(b, x86.GPRName(o.Base, in.AddrSize)...)
+		b = append(b, gprName(o.Base, in.AddrSize)...)
 	}
 	if o.Index != x86.RegNone {
 		if len(b) > start {
@@ -134,7 +169,15 @@ func (in *Inst) indexName(o *Operand) string {
 	if isa.Get(in.Row).Attr&isa.AttrVSIB != 0 {
 		return RegisterName(x86.ClassVector, o.Index, 16<<in.VL)
 	}
-	return x86.GPRName(o.Index, in.AddrSize)
+	return gprName(o.Index, in.AddrSize)
+}
+
+// gprName is the name of a general-purpose register, those of APX included.
+func gprName(n, size uint8) string {
+	if n < x86.NumGPR {
+		return x86.GPRName(n, size)
+	}
+	return "r" + strconv.Itoa(int(n)) + map[uint8]string{1: "b", 2: "w", 4: "d"}[size]
 }
 
 func appendHex(b []byte, v uint64) []byte {
@@ -158,7 +201,7 @@ func RegisterName(class x86.Class, n, size uint8) string {
 	num := strconv.Itoa(int(n))
 	switch class {
 	case x86.ClassGPR:
-		return x86.GPRName(n, size)
+		return gprName(n, size)
 	case x86.ClassHigh:
 		return x86.HighName(n)
 	case x86.ClassSegment:

@@ -43,9 +43,6 @@ func (in *Inst) evexGap(evex []byte) string {
 	if in.prefixForbidsVEX() || len(evex) < 6 {
 		return ""
 	}
-	if in.Map < isa.MapEVEX1 {
-		return isa.GapAPX
-	}
 	return in.gap(vexRules[evex[2]&3], evex[5])
 }
 

@@ -92,6 +92,7 @@ const (
 	MapEVEX5
 	MapEVEX6
 	MapEVEX7
+	MapREX2 // what REX2 makes of an opcode of the one-byte map (JMPABS)
 	NumMaps
 )
 
@@ -278,6 +279,9 @@ type Pattern struct {
 	// REXB restricts REX.B: 0 any, 1 must be clear, 2 must be set (90 against
 	// XCHG r8, rAX).
 	REXB uint8
+	// ND and NF restrict the bits of an EVEX prefix of map 4: 0 any, 1 must be
+	// clear, 2 must be set.
+	ND, NF uint8
 	// VEX fields: L is 0 any, 1 L0 (128), 2 L1 (256), 3 512; W is 0 any, 1 W0,
 	// 2 W1 (REX.W too).
 	L, W uint8
@@ -352,6 +356,12 @@ const (
 	MaskOptional
 	// MaskRequired: k0 is #UD (gather, scatter).
 	MaskRequired
+	// MaskNF: there is no mask; bit 2 of its field is NF, which keeps the flags
+	// (APX).
+	MaskNF
+	// MaskCondition: there is no mask; the lowest four bits of the byte are the
+	// condition, and vvvv the flags where it does not hold (CCMP, CTEST).
+	MaskCondition
 )
 
 // RoundingRule says what EVEX.b means with registers.

@@ -15,14 +15,15 @@ type Gap struct {
 	ModRMFirst, ModRMLast uint8
 }
 
-// The gaps that are not an opcode of a map that the table has.
-const (
-	// GapAPX is an EVEX prefix with another map than 1 to 3, 5 and 6, or with
-	// the bits set that APX gives a meaning.
-	GapAPX = "APX"
-)
-
-// Gaps lists what the table does not cover.
+// Gaps lists what the table does not cover: the AI compute extensions, of which
+// no CPU is known yet.
 var Gaps = []Gap{
-	{GapAPX, MapEVEX1, 0x90, 0x93, PrefixAny, 0, 0xff},
+	{"ACE", MapVEX2, 0x49, 0x49, PrefixF2, 0xc0, 0xff},
+	{"ACE", MapEVEX2, 0x4a, 0x4b, Prefix66, 0xc0, 0xff},
+	{"ACE", MapEVEX2, 0x5c, 0x5c, PrefixF3, 0xc0, 0xff},
+	{"ACE", MapEVEX2, 0x5e, 0x5e, PrefixAny, 0xc0, 0xff},
+	{"ACE", MapEVEX3, 0x07, 0x07, Prefix66, 0xc0, 0xff},
+	{"ACE", MapEVEX3, 0x2f, 0x2f, Prefix66, 0xc0, 0xff},
+	{"ACE", MapEVEX3, 0x8d, 0x8f, PrefixAny, 0xc0, 0xff},
+	{"ACE", MapEVEX6, 0x95, 0x95, PrefixAny, 0xc0, 0xff},
 }

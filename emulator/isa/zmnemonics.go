@@ -70,8 +70,25 @@ const (
 	BZHI
 	CALL
 	CBW
+	CCMP
 	CDQ
 	CDQE
+	CFCMOVA
+	CFCMOVAE
+	CFCMOVB
+	CFCMOVBE
+	CFCMOVE
+	CFCMOVG
+	CFCMOVGE
+	CFCMOVL
+	CFCMOVLE
+	CFCMOVNE
+	CFCMOVNO
+	CFCMOVNP
+	CFCMOVNS
+	CFCMOVO
+	CFCMOVP
+	CFCMOVS
 	CLAC
 	CLC
 	CLD
@@ -135,6 +152,7 @@ const (
 	CPUID
 	CQO
 	CRC32
+	CTEST
 	CVTDQ2PD
 	CVTDQ2PS
 	CVTPD2DQ
@@ -327,6 +345,7 @@ const (
 	JL
 	JLE
 	JMP
+	JMPABS
 	JNE
 	JNO
 	JNP
@@ -608,6 +627,8 @@ const (
 	PMULLW
 	PMULUDQ
 	POP
+	POP2
+	POP2P
 	POPA
 	POPAD
 	POPCNT
@@ -662,6 +683,8 @@ const (
 	PUNPCKLQDQ
 	PUNPCKLWD
 	PUSH
+	PUSH2
+	PUSH2P
 	PUSHA
 	PUSHAD
 	PUSHF
@@ -1914,8 +1937,25 @@ var mnemonicTable = [NumMnemonics]string{
 	BZHI:              "BZHI",
 	CALL:              "CALL",
 	CBW:               "CBW",
+	CCMP:              "CCMP",
 	CDQ:               "CDQ",
 	CDQE:              "CDQE",
+	CFCMOVA:           "CFCMOVA",
+	CFCMOVAE:          "CFCMOVAE",
+	CFCMOVB:           "CFCMOVB",
+	CFCMOVBE:          "CFCMOVBE",
+	CFCMOVE:           "CFCMOVE",
+	CFCMOVG:           "CFCMOVG",
+	CFCMOVGE:          "CFCMOVGE",
+	CFCMOVL:           "CFCMOVL",
+	CFCMOVLE:          "CFCMOVLE",
+	CFCMOVNE:          "CFCMOVNE",
+	CFCMOVNO:          "CFCMOVNO",
+	CFCMOVNP:          "CFCMOVNP",
+	CFCMOVNS:          "CFCMOVNS",
+	CFCMOVO:           "CFCMOVO",
+	CFCMOVP:           "CFCMOVP",
+	CFCMOVS:           "CFCMOVS",
 	CLAC:              "CLAC",
 	CLC:               "CLC",
 	CLD:               "CLD",
@@ -1979,6 +2019,7 @@ var mnemonicTable = [NumMnemonics]string{
 	CPUID:             "CPUID",
 	CQO:               "CQO",
 	CRC32:             "CRC32",
+	CTEST:             "CTEST",
 	CVTDQ2PD:          "CVTDQ2PD",
 	CVTDQ2PS:          "CVTDQ2PS",
 	CVTPD2DQ:          "CVTPD2DQ",
@@ -2171,6 +2212,7 @@ var mnemonicTable = [NumMnemonics]string{
 	JL:                "JL",
 	JLE:               "JLE",
 	JMP:               "JMP",
+	JMPABS:            "JMPABS",
 	JNE:               "JNE",
 	JNO:               "JNO",
 	JNP:               "JNP",
@@ -2452,6 +2494,8 @@ var mnemonicTable = [NumMnemonics]string{
 	PMULLW:            "PMULLW",
 	PMULUDQ:           "PMULUDQ",
 	POP:               "POP",
+	POP2:              "POP2",
+	POP2P:             "POP2P",
 	POPA:              "POPA",
 	POPAD:             "POPAD",
 	POPCNT:            "POPCNT",
@@ -2506,6 +2550,8 @@ var mnemonicTable = [NumMnemonics]string{
 	PUNPCKLQDQ:        "PUNPCKLQDQ",
 	PUNPCKLWD:         "PUNPCKLWD",
 	PUSH:              "PUSH",
+	PUSH2:             "PUSH2",
+	PUSH2P:            "PUSH2P",
 	PUSHA:             "PUSHA",
 	PUSHAD:            "PUSHAD",
 	PUSHF:             "PUSHF",

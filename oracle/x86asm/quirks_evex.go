@@ -173,7 +173,7 @@ func integerResult(l *oracle.Lexed, d *oracle.Decoded) bool {
 var newMaps = func() map[string]bool {
 	names := map[string]bool{}
 	for _, r := range isa.Rows() {
-		if r.Map == isa.MapEVEX5 || r.Map == isa.MapEVEX6 {
+		if r.Map >= isa.MapEVEX4 && r.Map <= isa.MapEVEX7 {
 			names[r.Mnemonic.String()] = true
 		}
 	}
@@ -183,6 +183,12 @@ var newMaps = func() map[string]bool {
 // anotherMap says that x86asm answers for another map than the string's.
 func anotherMap(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
 	return right.Valid == wrong.Valid || !right.Valid || newMaps[right.Mnemonic]
+}
+
+// isAPX says whether a field of EVEX that is of APX alone is set: B4 or X4.
+func isAPX(l *oracle.Lexed) bool {
+	p, ok := evexPayload(l)
+	return ok && (p[0]&8 != 0 || p[1]&4 == 0)
 }
 
 // evexQuirks are about the EVEX encoding.
@@ -259,9 +265,9 @@ var evexQuirks = []oracle.Quirk{
 	},
 	{
 		Engine: Name, Name: "evex-map",
-		When:    func(l *oracle.Lexed) bool { return isEVEX(l) && l.MapNumber > 4 },
+		When:    func(l *oracle.Lexed) bool { return isEVEX(l) && l.MapNumber > 3 },
 		Decoded: oracle.DecodedValidity | oracle.DecodedMnemonic | oracle.DecodedOperands, Wrong: anotherMap,
-		Reason: "EVEX has three bits of map, of which 5 and 6 are AVX512-FP16 (SDM vol. 2, 2.7.1); x86asm reads two and decodes the instruction of map 1, 2 or 3, or none",
+		Reason: "EVEX has three bits of map, of which 4 is APX and 5 and 6 are AVX512-FP16 (SDM vol. 2, 2.7.1); x86asm reads two and decodes the instruction of map 1, 2 or 3, or none",
 		Evidence: []oracle.Evidence{
 			accepted("62f5744854c2", "6 VANDPS", "SDM vol. 2, 2.7.1: map 5 has no opcode 54"),
 			rejected("62f57c087cc2", 6, "6 VCVTTPH2UW", "SDM vol. 2, VCVTTPH2UW"),

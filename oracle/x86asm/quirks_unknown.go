@@ -171,6 +171,20 @@ var unknownQuirks = []oracle.Quirk{
 	unknown("vex-map-5", namesOf(func(r *isa.Row) bool { return r.Map == isa.MapVEX5 || r.Map == isa.MapVEX7 }), 0, nil,
 		func(l *oracle.Lexed) bool { return l.Escape == oracle.EscapeVEX && l.MapNumber >= 5 }, "the VEX maps 5 and 7",
 		absent("c4e560fdd1", "5 TDPBF8PS", "Intel ISE reference, TDPBF8PS"), absent("c4e77bf8c001000000", "9 URDMSR", "SDM vol. 2, URDMSR")),
+	{
+		Engine: Name, Name: "apx-fields",
+		When:    func(l *oracle.Lexed) bool { return isEVEX(l) && isAPX(l) },
+		Decoded: oracle.DecodedValidity, Wrong: accepts,
+		Reason:   "the bits of EVEX that APX calls B4 and X4 are fixed without it, else #UD (SDM vol. 2, 2.7.1); x86asm ignores them",
+		Evidence: []oracle.Evidence{accepted("62f9744858c2", "6 VADDPS", "SDM vol. 2, 2.7.1"), accepted("62f1704858c2", "6 VADDPS", "SDM vol. 2, 2.7.1")},
+	},
+	{
+		Engine: Name, Name: "evex-kmov", Map: isa.MapVEX1, Opcodes: []byte{0x90, 0x91, 0x92, 0x93},
+		When:    isEVEX,
+		Decoded: oracle.DecodedValidity, Wrong: accepts,
+		Reason:   "KMOV behind EVEX is APX, and #UD without it (Intel APX specification, KMOV); x86asm takes it for VEX",
+		Evidence: []oracle.Evidence{accepted("62f1ff0892ec", "6 KMOVQ", "Intel APX specification, KMOV")},
+	},
 	unknown("hreset", []string{"HRESET"}, isa.Map0F3A, []byte{0xf0}, func(l *oracle.Lexed) bool { return l.Rep == 0xf3 && l.ModRM == 0xc0 }, "HRESET", privileged("f30f3af0c000", "6 HRESET", "SDM vol. 2, HRESET")),
 	{
 		Engine: Name, Name: "group15-f3", Map: isa.Map0F, Opcodes: []byte{0xae},

@@ -27,9 +27,10 @@ type Decoder struct{}
 func New() *Decoder { return &Decoder{} }
 
 // profile is what Profile returns.
-var profile = isa.Profile{Name: "x86asm", Vendor: isa.Intel, Features: isa.AllFeatures(), VirtualBits: 48}
+var profile = isa.Profile{Name: "x86asm", Vendor: isa.Intel, Features: isa.AllFeatures().Without(isa.FeatureAPXF), VirtualBits: 48}
 
-// Profile returns the CPU that x86asm decodes for: one with every feature, and
+// Profile returns the CPU that x86asm decodes for: one with every feature but
+// APX, which gives encodings that x86asm knows another meaning, and
 // Intel's where the vendors differ (near branches with 66). A decoder that asks
 // the CPU at hand must be given this one, or the two differ for what that CPU
 // lacks. The caller must not change it.

@@ -145,6 +145,8 @@ func patternLiteral(e *encoding) string {
 		{"OpSize", e.opSize},
 		{"AddrSize", e.addrSize},
 		{"REXB", e.rexB},
+		{"ND", e.nd},
+		{"NF", e.nf},
 		{"L", e.l},
 		{"W", e.w},
 	} {
@@ -299,7 +301,7 @@ func emitHot(b *bytes.Buffer, r *row) {
 			flags = append(flags, name)
 		}
 	}
-	vvvv, moffs, sign, far, control, debug, mask, tile := false, false, false, false, false, false, false, false
+	vvvv, moffs, sign, far, control, debug, mask, tile, is4 := false, false, false, false, false, false, false, false, false
 	for _, o := range r.operands {
 		vvvv = vvvv || o.kind == "KindVVVV"
 		moffs = moffs || o.kind == "KindMoffs"
@@ -307,6 +309,7 @@ func emitHot(b *bytes.Buffer, r *row) {
 		far = far || o.kind == "KindFar"
 		control = control || o.class == "ClassControl"
 		debug = debug || o.class == "ClassDebug"
+		is4 = is4 || o.kind == "KindIs4"
 		tile = tile || o.class == "ClassTile"
 		mask = mask || o.class == "ClassMask" && (o.kind == "KindReg" || o.kind == "KindVVVV")
 	}
@@ -316,13 +319,14 @@ func emitHot(b *bytes.Buffer, r *row) {
 	add(r.has("lock"), "hotLock")
 	add(sign, "hotSigned")
 	add(moffs, "hotMoffs")
-	add(r.enc.isVEX && !vvvv, "hotNoVVVV")
+	add(r.enc.isVEX && !vvvv && r.evex.mask != "MaskCondition", "hotNoVVVV")
 	add(r.has("vsib"), "hotVSIB")
 	add(control, "hotControl")
 	add(debug, "hotDebug")
 	add(mask, "hotMask")
 	add(r.has("distinct"), "hotDistinct")
 	add(tile, "hotTile")
+	add(is4, "hotIs4")
 	fl := "0"
 	if len(flags) > 0 {
 		fl = strings.Join(flags, " | ")
@@ -343,7 +347,7 @@ func emitHot(b *bytes.Buffer, r *row) {
 // fixedSize is the operand size that the row has whatever the prefixes, or 0:
 // the one that selects it, else that of its general-purpose operand.
 func (r *row) fixedSize() int {
-	if r.enc.opSize != 0 || r.enc.isVEX || r.has("default64") || r.has("force64") {
+	if r.enc.opSize != 0 || r.enc.isVEX && r.enc.mapNumber != mapEVEX4 || r.has("default64") || r.has("force64") {
 		return r.enc.opSize
 	}
 	for _, o := range r.operands {
@@ -363,10 +367,14 @@ func emitEVEX(b *bytes.Buffer, rows []*row) {
 		}
 	}
 	fmt.Fprintf(b, "// firstEVEX is the first EVEX row; all after it are EVEX rows.\nconst firstEVEX = %d\n\n", first)
-	b.WriteString("var evexForms = [...]isa.EVEXForm{\n")
+	b.WriteString("var evexForms = [...]evexForm{\n")
 	for _, r := range rows[first-1:] {
 		f := &r.evex
-		fmt.Fprintf(b, "{Mask: isa.%s, Zeroing: %t, Broadcast: %d, Rounding: isa.%s, Scale: %d},\n", f.mask, f.zeroing, f.broadcast, f.rounding, f.scale)
+		gpr := false
+		for _, o := range r.operands {
+			gpr = gpr || o.class == "ClassGPR" && (o.kind == "KindRM" || o.kind == "KindRMReg")
+		}
+		fmt.Fprintf(b, "{isa.EVEXForm{Mask: isa.%s, Zeroing: %t, Broadcast: %d, Rounding: isa.%s, Scale: %d}, %t},\n", f.mask, f.zeroing, f.broadcast, f.rounding, f.scale, gpr)
 	}
 	b.WriteString("}\n")
 }

@@ -23,6 +23,7 @@ type encoding struct {
 	addrSize      int
 	rexB          int
 	l, w          int
+	nd, nf        int // as rexB
 	imms          []int
 	relative      bool
 	far           bool
@@ -32,7 +33,7 @@ type encoding struct {
 // The maps in the order of the constants of package isa.
 var mapNames = []string{"MapOne", "Map0F", "Map0F38", "Map0F3A", "Map0F0F",
 	"MapVEX1", "MapVEX2", "MapVEX3", "MapVEX5", "MapVEX7", "MapXOP8", "MapXOP9", "MapXOPA",
-	"MapEVEX1", "MapEVEX2", "MapEVEX3", "MapEVEX4", "MapEVEX5", "MapEVEX6", "MapEVEX7",
+	"MapEVEX1", "MapEVEX2", "MapEVEX3", "MapEVEX4", "MapEVEX5", "MapEVEX6", "MapEVEX7", "MapREX2",
 }
 
 const (
@@ -56,6 +57,7 @@ const (
 	mapEVEX5
 	mapEVEX6
 	mapEVEX7
+	mapREX2
 	numMaps
 )
 
@@ -111,6 +113,8 @@ func (r *row) takePrefixes(toks []string) []string {
 			e.prefix = "PrefixF2"
 		case "F3":
 			e.prefix = "PrefixF3"
+		case "REX2":
+			e.mapNumber = mapREX2
 		case "REX.W":
 			e.rexW = true
 			e.w = 2
@@ -156,8 +160,13 @@ func (r *row) parseVEX(tok string) error {
 			e.l = 2
 		case "512":
 			e.l = 3
-		case "LIG", "WIG", "NDS", "NDD", "DDS", "NP":
-		case "LLIG":
+		case "LIG", "WIG", "NDS", "NDD", "DDS", "NP", "LLIG", "LLZ":
+		case "NFx":
+			e.prefix = "PrefixNotF"
+		case "ND0", "ND1":
+			e.nd = int(f[2]-'0') + 1
+		case "NF0", "NF1":
+			e.nf = int(f[2]-'0') + 1
 		case "66":
 			e.prefix = "Prefix66"
 		case "F2":

@@ -15,6 +15,7 @@ import (
 //
 //	legacy maps:  bit 0 66h, 1 67h, 2 F3h, 3 F2h, 4 REX.W, 5 REX.B, 6-7 mode
 //	VEX, EVEX:    bits 0-1 pp, 2 W, 3-4 L, 5 67h, 6-7 mode
+//	EVEX map 4:   as EVEX, with ND in bit 3 and NF in bit 4
 //
 // and the mode is 0 for 16-bit code, 1 for 32-bit, 2 for 64-bit code on
 // Intel, 3 for 64-bit code on AMD. Bytes that select the same rows share a
@@ -178,7 +179,7 @@ func (r *row) specificity() int {
 	e := &r.enc
 	n := 0
 	for _, restricted := range []bool{
-		e.opSize != 0, e.addrSize != 0, e.reg >= 0, e.rm >= 0, e.mod != 0, e.rexB != 0, e.l != 0, e.isVEX && e.w != 0,
+		e.opSize != 0, e.addrSize != 0, e.reg >= 0, e.rm >= 0, e.mod != 0, e.rexB != 0, e.l != 0, e.nd != 0, e.nf != 0, e.isVEX && e.w != 0,
 		!e.opcodeReg,
 	} {
 		if restricted {
@@ -272,7 +273,13 @@ func (r *row) matchesVEX(ctx int, anyMode bool) bool {
 		return false
 	}
 	prefixes := []string{"PrefixNP", "Prefix66", "PrefixF3", "PrefixF2"}
-	if e.prefix != prefixes[ctx&3] || ctx>>3&3 == 3 {
+	if e.prefix != prefixes[ctx&3] && (e.prefix != "PrefixNotF" || ctx&3 > 1) {
+		return false
+	}
+	if e.mapNumber == mapEVEX4 {
+		return r.matchesMap4(ctx)
+	}
+	if ctx>>3&3 == 3 {
 		return false // L'L of 3 is no length
 	}
 	ignoreW := mode < 2 && r.usesGPR() // SDM vol. 2, 2.3.6.1
@@ -280,6 +287,17 @@ func (r *row) matchesVEX(ctx int, anyMode bool) bool {
 		return false
 	}
 	return e.addrSize == 0 || e.addrSize == addressSize(mode, ctx>>5&1 != 0)
+}
+
+// matchesMap4 is for EVEX map 4, whose context has ND and NF in place of L'L.
+func (r *row) matchesMap4(ctx int) bool {
+	e := &r.enc
+	for _, f := range []struct{ want, bit int }{{e.w, 2}, {e.nd, 3}, {e.nf, 4}} {
+		if f.want != 0 && ctx>>f.bit&1+1 != f.want {
+			return false
+		}
+	}
+	return e.addrSize == 0 || e.addrSize == addressSize(ctx>>6, ctx>>5&1 != 0)
 }
 
 // usesGPR says whether an operand is a general-purpose register, so that W is

@@ -167,7 +167,7 @@ var attributes = map[string]string{
 var selectors = map[string]bool{
 	"o16": true, "o32": true, "o64": true, "oany": true, "no66": true, "a16": true, "a32": true, "a64": true,
 	"rex.b=0": true, "rex.b=1": true, "mod-ignored": true, "mask-required": true,
-	"RM": true, "MR": true, "RVM": true, "RMV": true, "VM": true, "MVR": true, "RVMR": true, "VMR": true, "RVRM": true, "MRV": true, "RMI": true, "MRI": true,
+	"RM": true, "MR": true, "RVM": true, "RMV": true, "VM": true, "MVR": true, "RVMR": true, "VMR": true, "VRM": true, "RVRM": true, "MRV": true, "RMI": true, "MRI": true,
 }
 
 var partials = map[string]string{

@@ -114,6 +114,12 @@ func (r *row) takeDecorations(s string) string {
 			f.mask = "MaskRequired"
 		}
 	}
+	if cut("{nf}") {
+		f.mask = "MaskNF"
+	}
+	if cut("{scc}") {
+		f.mask = "MaskCondition"
+	}
 	f.zeroing = cut("{z}")
 	if cut("{er}") {
 		f.rounding = "RoundingControl"
@@ -261,7 +267,7 @@ var orders = map[string][]string{
 	"RM": {"KindReg", "rm"}, "MR": {"rm", "KindReg"}, "RMI": {"KindReg", "rm"}, "MRI": {"rm", "KindReg"},
 	"RVM": {"KindReg", "KindVVVV", "rm"}, "RMV": {"KindReg", "rm", "KindVVVV"}, "VM": {"KindVVVV", "rm"},
 	"MVR": {"rm", "KindVVVV", "KindReg"}, "MRV": {"rm", "KindReg", "KindVVVV"}, "RVMR": {"KindReg", "KindVVVV", "rm", "KindIs4"},
-	"RVRM": {"KindReg", "KindVVVV", "KindIs4", "rm"}, "VMR": {"KindVVVV", "rm", "KindReg"},
+	"RVRM": {"KindReg", "KindVVVV", "KindIs4", "rm"}, "VMR": {"KindVVVV", "rm", "KindReg"}, "VRM": {"KindVVVV", "KindReg", "rm"},
 }
 
 // placeRegisters decides which field of the encoding each operand is in.
@@ -417,7 +423,7 @@ func (r *row) extend(i int) {
 
 var (
 	implicitMem = regexp.MustCompile(`^m(8|16|32|64|128)?\[(DS:rSI|ES:rDI|DS:rBX\+AL|DS:rAX|DS:rDI)\]$`)
-	stackToken  = regexp.MustCompile(`^stack(16|32|64)?$`)
+	stackToken  = regexp.MustCompile(`^stack(16|32|64|128)?$`)
 )
 
 // implicitRegisters are the registers that implicit operands name.
