@@ -71,7 +71,7 @@ func (k *checker) point(name string, do func() (string, error)) bool {
 }
 
 // checkTime is how long a point may take.
-const checkTime = 5 * time.Second
+const checkTime = 20 * time.Second
 
 func (k *checker) run() {
 	p, err := start(k.argv)
@@ -99,7 +99,7 @@ func (k *checker) run() {
 		p := k.p
 		k.p = nil
 		p.timer.Stop()
-		return "", p.close(2 * time.Second)
+		return "", p.close(closeTime)
 	})
 }
 

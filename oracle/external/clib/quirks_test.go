@@ -77,7 +77,7 @@ func TestComparison(t *testing.T) {
 		t.Run(library.Name, func(t *testing.T) {
 			total := make([]uint64, len(library.Quirks()))
 			for _, mode := range []x86.Mode{x86.Long64, x86.Compat32, x86.Compat16} {
-				c := compareLibrary(t, library.Name, mode, amount(t, 50_000))
+				c := compareLibrary(t, library.Name, mode, amount(t, 30_000))
 				unexplained := c.report(t, 20)
 				require.Zero(t, c.failed, "strings on which the library's process failed")
 				for k, n := range c.quirks.Counts {
@@ -89,7 +89,7 @@ func TestComparison(t *testing.T) {
 			for k, n := range total {
 				q := &library.Quirks()[k]
 				t.Logf("%8d absorbed by %-24s %s", n, q.Name, q.Reason)
-				if amount(t, 50_000) >= 1_000_000 {
+				if amount(t, 30_000) >= 1_000_000 {
 					require.NotZero(t, n, "quirk %s explained nothing", q)
 				}
 			}
