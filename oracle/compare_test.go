@@ -457,7 +457,7 @@ func TestUndefinedRows(t *testing.T) {
 // TestUncovered: nothing is compared where the table has no rows.
 func TestUncovered(t *testing.T) {
 	p := newPair(t, addRaxRbx)
-	p.c.CodeLen = uint8(copy(p.c.Code[:], []byte{0x8f, 0xe8, 0x78, 0xc0, 0xc0, 1}))
+	p.c.CodeLen = uint8(copy(p.c.Code[:], []byte{0x62, 0xf2, 0x7e, 0x48, 0x5e, 0xc1}))
 	decode.Decode(&p.in, p.c.CodeBytes(), x86.Long64, &isa.Profile{Features: isa.AllFeatures(), VirtualBits: 48})
 	require.Equal(t, decode.Undefined, p.in.Err)
 	fault(&p.s, p, x86.Fault(x86.VectorUD))

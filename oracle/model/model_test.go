@@ -300,9 +300,9 @@ func TestDecoder(t *testing.T) {
 	d.Decode([]byte{0x0f}, x86.Long64, &got)
 	assert.False(t, got.Valid)
 	assert.Equal(t, "truncated", got.Reason)
-	d.Decode([]byte{0x8f, 0xe8, 0x78, 0xc0, 0xc0, 1}, x86.Long64, &got)
+	d.Decode([]byte{0x62, 0xf2, 0x7e, 0x48, 0x5e, 0xc1}, x86.Long64, &got)
 	assert.False(t, got.Covered)
-	assert.Equal(t, "XOP", got.Group)
+	assert.Equal(t, "ACE", got.Group)
 	code := []byte{0x48, 0x01, 0xd8}
 	assert.Zero(t, testing.AllocsPerRun(100, func() { d.Decode(code, x86.Long64, &got) }))
 }
