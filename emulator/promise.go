@@ -55,6 +55,9 @@ func checkOutcome(_ *x86.State, fx *Effects) error {
 	if fx.Retire != 0 && fx.Outcome != Okay {
 		return fmt.Errorf("retire flags %v without retirement", fx.Retire)
 	}
+	if fx.Resume {
+		return fmt.Errorf("resume is the caller's to set")
+	}
 	if fx.Again && fx.Outcome != Okay {
 		return fmt.Errorf("iterations left of an instruction that ended")
 	}
@@ -136,18 +139,25 @@ func probed(log []step.Access, w *step.Access) bool {
 }
 
 // checkLocked: what is locked, by prefix or by nature, changes memory by a
-// compare-exchange alone. No comparison of results could tell.
+// compare-exchange alone, and what is not, never by one but for the bits of
+// descriptors. No comparison of results could tell.
 func checkLocked(_ *x86.State, fx *Effects) error {
 	if fx.NumOps == 0 {
 		return nil
 	}
 	in := &fx.Inst
-	if in.Prefix&decode.PrefixLock == 0 && !(in.IsMem && isa.Get(in.Row).Attr&isa.AttrImplicitLock != 0) {
-		return nil
-	}
+	locked := in.Prefix&decode.PrefixLock != 0 || in.IsMem && isa.Get(in.Row).Attr&isa.AttrImplicitLock != 0
 	for i := range fx.Ops[:fx.NumOps] {
-		if k := fx.Ops[i].Kind; k == step.OpWrite || k == step.OpWriteWide {
-			return fmt.Errorf("operation %d of a locked instruction is a plain write", i)
+		op := &fx.Ops[i]
+		switch op.Kind {
+		case step.OpWrite, step.OpWriteWide:
+			if locked {
+				return fmt.Errorf("operation %d of a locked instruction is a plain write", i)
+			}
+		case step.OpCompareExchange:
+			if !locked && op.Access.Intent != step.IntentSystem {
+				return fmt.Errorf("operation %d is a compare-exchange of an instruction that is not locked", i)
+			}
 		}
 	}
 	return nil

@@ -246,6 +246,8 @@ func TestPromisesCanFail(t *testing.T) {
 		{"write wider", "8903", "rbx=20000000", func(fx *emulator.Effects) { fx.Ops[0].Access.Size = 8 }},
 		{"locked with a plain write", "f00103", "rbx=20000000", func(fx *emulator.Effects) { fx.Ops[0].Kind = step.OpWrite }},
 		{"exchange with a plain write", "8703", "rbx=20000000", func(fx *emulator.Effects) { fx.Ops[0].Kind = step.OpWrite }},
+		{"compare-exchange without a lock", "0103", "rbx=20000000", func(fx *emulator.Effects) { fx.Ops[0].Kind = step.OpCompareExchange }},
+		{"resume", "90", "", func(fx *emulator.Effects) { fx.Resume = true }},
 		{"map of another row", "0fc8", "", func(fx *emulator.Effects) { fx.Inst.Map = isa.MapOne }},
 		{"opcode of another row", "01d8", "", func(fx *emulator.Effects) { fx.Inst.Opcode = 0x29 }},
 		{"length", "90", "", func(fx *emulator.Effects) { fx.Inst.Length = decode.MaxLength + 1 }},
