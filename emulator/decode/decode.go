@@ -51,6 +51,7 @@ const (
 	hotMask // ModRM.reg is an opmask register, or VEX.vvvv is
 	hotDistinct
 	hotTile // a register field names a tile
+	hotIs4  // the immediate names a register
 )
 
 // The bits of a context, by which a row is selected among those of an opcode.
@@ -157,8 +158,8 @@ type cursor struct {
 	// number there, but where vvvv names none, all of it must be ones (SDM
 	// vol. 2, 2.3.5.6).
 	spare uint8
-	// high is EVEX.R': 16 or 0.
-	high uint8
+	// high is EVEX.R' or REX2.R4, base B4 and index X4 (APX): 16 or 0.
+	high, base, index uint8
 }
 
 // Decode decodes the first instruction of code, which may be longer than the
@@ -188,7 +189,7 @@ func Decode(in *Inst, code []byte, mode x86.Mode, p *isa.Profile) Reason {
 		if key, ok = c.escape(in); !ok {
 			return in.fail(&c, c.short())
 		}
-	case op&^1 == 0xc4 || op == 0x62 || op == 0x8f:
+	case op&^1 == 0xc4 || op == 0x62 || op == 0x8f || op == 0xd5 && c.hasAPX():
 		var r Reason
 		if key, r = c.vex(in, op); r != Valid {
 			return in.fail(&c, r)
@@ -381,7 +382,7 @@ func (c *cursor) finish(in *Inst, key int, p *isa.Profile) Reason {
 	}
 	slot := int(e.base) + int(modrmClasses[e.modrm][modrm])*int(e.stride)
 	ctx := c.ctx | (c.rex&rexW)<<1 | (c.rex&rexB)<<5
-	if in.Map >= isa.MapVEX1 {
+	if in.Map >= isa.MapVEX1 && in.Map != isa.MapREX2 {
 		ctx = c.ctx
 	}
 	id := slots[slot+int(contextClasses[e.ctx][ctx])]
@@ -395,6 +396,9 @@ func (c *cursor) finish(in *Inst, key int, p *isa.Profile) Reason {
 	}
 	in.Row = isa.ID(id)
 	in.OpSize = operandSizes[h.size][ctx]
+	if in.HasREX2 {
+		return c.finishREX2(in, h, e.flags)
+	}
 
 	switch {
 	case !in.HasModRM:
@@ -437,7 +441,7 @@ func (c *cursor) check(in *Inst, h *hot, p *isa.Profile) Reason {
 	if in.Row >= firstEVEX && !c.evexOperands(in, h, &evexForms[in.Row-firstEVEX]) {
 		return in.fail(c, Undefined)
 	}
-	if h.flags&(hotNoVVVV|hotVSIB|hotControl|hotDebug|hotMask|hotDistinct|hotTile) != 0 && !c.registersValid(in, h) {
+	if h.flags&(hotNoVVVV|hotVSIB|hotControl|hotDebug|hotMask|hotDistinct|hotTile|hotIs4) != 0 && !c.registersValid(in, h) {
 		return in.fail(c, Undefined)
 	}
 	if h.feature != 0 && (!p.Features.Has(isa.Feature(h.feature)) || !p.Features.Has(isa.Feature(h.also))) {
@@ -465,6 +469,9 @@ func (c *cursor) registersValid(in *Inst, h *hot) bool {
 	}
 	if h.flags&hotTile != 0 && !in.tilesExist() {
 		return false
+	}
+	if h.flags&hotIs4 != 0 && c.info.long == 0 {
+		in.Imm &= 0x7f // there are eight registers
 	}
 	switch {
 	case h.flags&hotNoVVVV != 0 && in.VVVV|c.spare != 0:

@@ -15,7 +15,16 @@ const (
 )
 
 // evexMaps gives the map by EVEX.mmm; 0 where there is none.
-var evexMaps = [8]isa.Map{1: isa.MapEVEX1, 2: isa.MapEVEX2, 3: isa.MapEVEX3, 5: isa.MapEVEX5, 6: isa.MapEVEX6}
+var evexMaps = [8]isa.Map{
+	1: isa.MapEVEX1, 2: isa.MapEVEX2, 3: isa.MapEVEX3, 4: isa.MapEVEX4, 5: isa.MapEVEX5, 6: isa.MapEVEX6, 7: isa.MapEVEX7,
+}
+
+// evexForm is what the decoder needs of an EVEX row.
+type evexForm struct {
+	isa.EVEXForm
+	// gpr: ModRM.rm is a general-purpose register or memory.
+	gpr bool
+}
 
 // evexPrefix reads the rest of an EVEX prefix and the opcode. The key
 // returned is map and opcode.
@@ -26,14 +35,17 @@ func (c *cursor) evexPrefix(in *Inst) (int, Reason) {
 		if p[i], ok = c.next(); !ok {
 			return 0, c.shortVEX()
 		}
-		if i == 0 && p[0]&3 == 0 { // no map; no byte more is looked at
+		if i == 0 && p[0]&3 == 0 && (p[0]&4 == 0 || !c.hasAPX()) { // no map; no byte more is looked at
 			return 0, Undefined
 		}
 	}
 	in.OpcodeOff = uint8(c.pos - 1)
 	m := evexMaps[p[0]&7]
-	if p[0]&8 != 0 || p[1]&4 == 0 || m == 0 {
-		return 0, c.reservedMap(in, p[0], p[3])
+	if p[0]&8 != 0 || p[1]&4 == 0 || m == 0 || p[0]&7 == 4 || p[0]&7 == 7 {
+		if m == 0 || !c.hasAPX() {
+			return 0, c.reservedMap(in, p[0], p[3])
+		}
+		c.base, c.index = p[0]&8<<1, ^p[1]&4<<2
 	}
 	in.Map, in.Opcode, in.EVEX = m, p[3], p[2]
 	c.rex = ^p[0]>>5&7 | p[1]>>4&rexW
@@ -53,6 +65,11 @@ func (c *cursor) evexPrefix(in *Inst) (int, Reason) {
 		c.ctx |= 3 << vexL
 		c.ctx ^= 1 << vexL
 	}
+	if m == isa.MapEVEX4 {
+		// ND and NF select in place of L'L, which is 0.
+		c.ctx = c.info.ctx | p[1]&3 | (p[2]>>4&1)<<vexL | (p[2]>>2&1)<<(vexL+1)
+		c.forbidden = c.forbidden || p[2]&0xe0 != 0
+	}
 	if c.rex&rexW != 0 {
 		c.ctx |= vexW
 	}
@@ -64,16 +81,26 @@ func (c *cursor) evexPrefix(in *Inst) (int, Reason) {
 
 // evexOperands applies what EVEX adds to registers and displacement, and says
 // whether mask, broadcast and rounding are what the row takes.
-func (c *cursor) evexOperands(in *Inst, h *hot, form *isa.EVEXForm) bool {
+func (c *cursor) evexOperands(in *Inst, h *hot, form *evexForm) bool {
 	in.Reg |= c.high
-	if c.high != 0 && fewRegisters(in.Row) {
+	if (c.high != 0 || in.VVVV >= 16) && c.fewRegisters(in) {
 		return false
 	}
 	if !in.IsMem {
-		in.RM |= c.rex & rexX << 3
+		if c.index != 0 {
+			return false
+		}
+		if form.gpr {
+			in.RM |= c.base
+		} else {
+			in.RM |= c.rex & rexX << 3
+		}
+	}
+	if form.Mask >= isa.MaskNF || in.Map == isa.MapEVEX4 {
+		return c.promoted(in, form)
 	}
 	if h.flags&hotVSIB != 0 {
-		if !in.HasSIB {
+		if !in.HasSIB || c.index != 0 {
 			return false
 		}
 		in.Index |= in.VVVV & 16
@@ -100,12 +127,37 @@ func (c *cursor) evexOperands(in *Inst, h *hot, form *isa.EVEXForm) bool {
 	return form.Rounding != isa.RoundingNone
 }
 
-// fewRegisters says whether ModRM.reg is a register of a file of 16 or fewer.
-func fewRegisters(id isa.ID) bool {
-	row := isa.Get(id)
+// promoted checks the last payload byte of an instruction that APX has
+// promoted to EVEX. Displacements are as they are.
+func (c *cursor) promoted(in *Inst, form *evexForm) bool {
+	switch {
+	case form.Mask == isa.MaskCondition:
+		return true
+	case in.Map == isa.MapEVEX4:
+		return in.EVEX&3 == 0
+	}
+	return in.EVEX&(evexZ|evexB|evexMask&^form.nf()) == 0
+}
+
+// nf is the bit of the mask field that is NF, if the row has it. Rows of map 4
+// are selected by it.
+func (f *evexForm) nf() uint8 {
+	if f.Mask == isa.MaskNF {
+		return 4
+	}
+	return 0
+}
+
+// fewRegisters says whether ModRM.reg or vvvv names a register that there is
+// not: of a file of 16 or fewer, which the general-purpose registers are
+// without APX.
+func (c *cursor) fewRegisters(in *Inst) bool {
+	row := isa.Get(in.Row)
 	for i := range row.Operands[:row.NumOperands] {
-		if o := &row.Operands[i]; o.Kind == isa.KindReg {
-			return o.Class != x86.ClassVector
+		o := &row.Operands[i]
+		high := o.Kind == isa.KindReg && c.high != 0 || o.Kind == isa.KindVVVV && in.VVVV >= 16
+		if high && o.Class != x86.ClassVector && (o.Class != x86.ClassGPR || !c.hasAPX()) {
+			return true
 		}
 	}
 	return false

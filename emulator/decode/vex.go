@@ -20,8 +20,11 @@ func (c *cursor) vex(in *Inst, op byte) (int, Reason) {
 	// A prefix that VEX encodes itself must not stand before it (SDM vol. 2,
 	// 2.3.2 to 2.3.5). It makes #UD, but only after the length limit.
 	c.forbidden = in.prefixForbidsVEX()
-	if op == 0x62 {
+	switch op {
+	case 0x62:
 		return c.evexPrefix(in)
+	case 0xd5:
+		return c.rex2(in)
 	}
 	b, _ := c.next()
 	m, last := uint8(1), b

@@ -86,7 +86,7 @@ func (c *Context) Execute() step.Outcome {
 	if c.Hooks&step.HookValidate != 0 && !c.validated() {
 		return c.outcome
 	}
-	if p.run == nil {
+	if p.run == nil || c.inst.HasREX2 { // the state has no registers from R16 on
 		return step.Unimplemented
 	}
 	c.flags = x86.Flags(c.State.RFLAGS)
