@@ -179,9 +179,12 @@ func (c *child) start(img *image) error {
 		defer files[i].Close()
 	}
 	// The watcher may outlast this child's memory by a moment: it only touches
-	// the flag.
-	dead := c.dead
-	if c.proc, err = exe.Start("ringfence-silicon", files, func() { dead.Store(true) }); err != nil {
+	// the flag, and names an address to the kernel.
+	dead, done := c.dead, c.done
+	if c.proc, err = exe.Start("ringfence-silicon", files, func() {
+		dead.Store(true)
+		_ = shm.Wake(done, 1) // or the parent finds out a little later
+	}); err != nil {
 		return fmt.Errorf("silicon: %w", err)
 	}
 	deadline := time.Now().Add(startTime)

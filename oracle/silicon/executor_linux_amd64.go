@@ -580,7 +580,7 @@ func (e *Executor) collect(c *child, number uint32, seq uint64, p *plan, cs *ora
 		r.Stray[i] = oracle.StrayWord{Address: s.stray[i].address, Value: s.stray[i].value}
 	}
 	if len(c.g.margins) > 0 {
-		c.g.addMargins(out, r)
+		c.g.addMargins(p, &s.code, out, r)
 	}
 	if c.g.writableCode {
 		c.g.addCode(p, &s.code, &s.outBytes, r)

@@ -53,9 +53,6 @@ const (
 func interpret(a *answer, p *plan, c *oracle.Case, r *oracle.Result) {
 	r.Ending, r.Outcome, r.Event, r.Steps = oracle.Ended, step.Okay, x86.Event{}, 0
 	normalRegisters(p, c, r)
-	if a.kind == kindSignal && narrowStack(c, r) {
-		r.Unknown |= oracle.FieldStackHigh
-	}
 	r.State.RIP = a.rip
 	r.State.RFLAGS = normalFlags(a, p, c, false)
 	if a.kind == kindSignal && a.signo == sigALRM {
@@ -112,17 +109,6 @@ func normalRegisters(p *plan, c *oracle.Case, r *oracle.Result) {
 			r.Iterations = uint64(uint32(r.Iterations))
 		}
 	}
-}
-
-// narrowStack says that the stack pointer had, or may have had, 16 bits when the
-// kernel was entered. What then arrives in its register dump has the rest of
-// ESP clear (seen under hypervisors; by the manual the whole of RSP is saved). A
-// far branch out of 64-bit code leaves 32 bits.
-func narrowStack(c *oracle.Case, r *oracle.Result) bool {
-	if c.State.Mode == x86.Long64 {
-		return r.State.Selector[x86.CS] != c.State.Selector[x86.CS]
-	}
-	return c.State.StackWidth == 16 || r.State.Selector[x86.SS] != c.State.Selector[x86.SS]
 }
 
 // entersKernel is true of SYSCALL and INT 80h; SYSENTER is not run.

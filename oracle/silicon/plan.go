@@ -217,7 +217,7 @@ func choose(p *plan, m *memory, overlap bool) Stop {
 	}
 	switch s.class {
 	case classUnknown:
-		if p.measured == notAsked {
+		if p.measured == notAsked && !s.goes {
 			p.trial = true
 			return StopBreakpoint
 		}
@@ -261,8 +261,9 @@ func choosePlain(p *plan, m *memory, overlap bool) Stop {
 		}
 		return StopBreakpoint
 	}
-	if m.stops(p.next + p.base) {
-		return StopBreakpoint
+	writable := m.g.runs[p.run].prot&oracle.ProtWrite != 0
+	if m.stops(p.next+p.base) && !(writable && !p.farFromCode(m)) {
+		return StopBreakpoint // which the instruction does not overwrite
 	}
 	if s.uses&storesFlags != 0 && fits {
 		return StopPad // PUSHF would store the trap flag; it reads no memory, and so no pad

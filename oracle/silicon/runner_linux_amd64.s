@@ -381,6 +381,16 @@ TEXT ·runnerHandler(SB), NOSPLIT|NOFRAME, $0
 	PUSHQ $2
 	POPFQ                   // clears AC and NT, which the kernel leaves
 	MOVQ  $(const_baseMagic+const_offPrivate), R12
+	// A signal that a process sent (si_code 0 or below) is no exception, but
+	// for SI_TIMER: go on.
+	MOVL  8(SI), AX
+	TESTL AX, AX
+	JGT   ours
+	CMPL  DI, $14
+	JNE   resume
+	CMPL  AX, $-2
+	JNE   resume
+ours:
 	MOVQ  168(DX), AX       // RIP
 	MOVQ  $const_baseMagic, CX
 	SUBQ  CX, AX

@@ -24,13 +24,17 @@ func addStray(r *oracle.Result, w oracle.StrayWord) {
 // addMargins reports what changed in the bytes by which windows were widened:
 // to the case they are outside. Words are reported whole, with the bytes of a
 // window among them as they are after the run.
-func (g *geometry) addMargins(out []byte, r *oracle.Result) {
+func (g *geometry) addMargins(p *plan, block *[codeBytes]byte, out []byte, r *oracle.Result) {
 	last := ^uint64(0) // margins are in order; a short window has two in one word
 	for i := range g.margins {
 		m := &g.margins[i]
 		for j := range m.length {
 			addr := m.addr + uint64(j)
-			if out[m.offset+j] == m.fill || addr&^7 == last {
+			was := m.fill
+			if d := addr - p.blockAt; d < codeBytes {
+				was = block[d] // the code of the case
+			}
+			if out[m.offset+j] == was || addr&^7 == last {
 				continue
 			}
 			last = addr &^ 7
