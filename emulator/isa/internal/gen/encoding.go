@@ -31,7 +31,8 @@ type encoding struct {
 }
 
 // The maps in the order of the constants of package isa.
-var mapNames = []string{"MapOne", "Map0F", "Map0F38", "Map0F3A", "Map0F0F",
+var mapNames = []string{
+	"MapOne", "Map0F", "Map0F38", "Map0F3A", "Map0F0F",
 	"MapVEX1", "MapVEX2", "MapVEX3", "MapVEX5", "MapVEX7", "MapXOP8", "MapXOP9", "MapXOPA",
 	"MapEVEX1", "MapEVEX2", "MapEVEX3", "MapEVEX4", "MapEVEX5", "MapEVEX6", "MapEVEX7", "MapREX2",
 }

@@ -31,7 +31,7 @@ func main() {
 // tables are the tables in the order of their rows.
 var tables = []string{
 	"gp.txt", "control.txt", "system.txt", "x87.txt", "sse.txt", "amd.txt", "avx.txt", "amx.txt", "opmask.txt",
-	"evex0f.txt", "evex0f38.txt", "evex0f3a.txt", "fp16.txt", "avx10.txt", "apx.txt",
+	"evex0f.txt", "evex0f38.txt", "evex0f3a.txt", "fp16.txt", "avx10.txt", "apx.txt", "apxother.txt",
 }
 
 // run generates every file or none: nothing is written when a table has an
