@@ -77,7 +77,7 @@ func ModelScope() *Scope {
 			place{file: "encode.go"}, place{file: "uncovered.go"}, place{fn: "Inst.EffectiveAddress"}, place{fn: "Inst.Target"}, place{file: "shape.go"},
 			place{line: "in.OpcodeOff = "}, place{line: "in.PrefixLen = "}, place{line: "in.ImmOff, in.ImmLen = "}, place{line: "in.DispOff, in.DispLen = "}),
 		places("16 and 32-bit code", "until those modes run beside the CPU",
-			place{file: "decimal.go"}, place{fn: "bound"}, place{fn: "into"}, place{fn: "pusha"}, place{fn: "popa"}, place{fn: "Context.vm86Denied"},
+			place{file: "decimal.go"}, place{fn: "bound"}, place{line: "c.vm86Denied()"}, place{fn: "iret", line: "3*uint64(size)"}, place{fn: "into"}, place{fn: "pusha"}, place{fn: "popa"}, place{fn: "Context.vm86Denied"},
 			place{fn: "cursor.memory16"}, place{fn: "bases16"}, place{when: "c.info.long == 0"},
 			place{fn: "modeInfos"}, place{fn: "infoOf"}, place{fn: "Context.wrapRIP", line: "rip & 0xffffffff"}, place{file: "emulator.go", when: "isa.PartialRegisters"},
 			place{when: "c.State.Mode == x86.Real || c.State.Mode == x86.VM86"}),
@@ -86,7 +86,7 @@ func ModelScope() *Scope {
 			place{dropped: "c.info.long == 0"}),
 		places("hooks that the reference Bus always offers, and answers it never gives", "FuzzContract's business: the campaign's Bus is whole and honest",
 			place{file: "absent.go"}, place{fn: "Context.need"}, place{fn: "Answer"}, place{fn: "Effects.refused"},
-			place{when: "!c.need("}, place{fn: "Context.base", when: "cr4&cr4FSGSBASE == 0"}, place{fn: "Context.base", line: "return seg"}, place{dropped: "!c.need("}, place{forced: "c.need("}),
+			place{when: "!c.need("}, place{fn: "Context.base", when: "cr4&cr4FSGSBASE == 0"}, place{fn: "Context.base", line: "return seg"}, place{fn: "Emulator.decode", line: "n = max("}, place{dropped: "!c.need("}, place{forced: "c.need("}),
 		places("room that never runs out", "capacities are asserted from the table by a test",
 			place{when: "n >= step.MaxOps"}, place{when: "n >= step.MaxWide"}, place{when: "op == nil"}, place{dropped: "n >= step.Max"},
 			place{dropped: "op == nil"}, place{forced: "n < step.MaxAccesses"}),
@@ -100,32 +100,34 @@ func ModelScope() *Scope {
 			place{fn: "rdtsc"}, place{fn: "rdtscp"}, place{fn: "rdpid"}, place{fn: "cpuid"}, place{fn: "Context.random"}, place{fn: "rdrand"}, place{fn: "rdseed"},
 			place{fn: "Context.timestamp"}, place{fn: "Context.readMSR"}, place{fn: "Context.readControl"}),
 		places("code for CPUs of the other maker", "its turn comes on such a CPU",
-			place{when: "c.amd()"}, place{dropped: "c.amd()"}, place{dropped: "!in.alternateCR8(p)"}, place{fn: "Inst.alternateCR8"}),
+			place{when: "c.amd()"}, place{dropped: "c.amd()"}, place{dropped: "!in.alternateCR8(p)"}, place{fn: "Inst.alternateCR8"}, place{fn: "cursor.suffix"}),
 		{Name: "features that this CPU lacks", Why: "their turn comes on a CPU that has them", match: func(s *site) bool {
 			if s.row != nil {
 				f, err := isa.ParseFeature(strings.TrimSpace(s.row.cols[colFeature]))
 				return err == nil && !cpu.Features.Has(f)
 			}
 			return !cpu.Features.Has(isa.FeatureCMPCCXADD) && (s.in(place{fn: "cmpccxadd"}) || s.in(place{fn: "conditional", line: `"XADD"`})) ||
-				!cpu.Features.Has(isa.FeatureMOVDIR64B) && s.in(place{fn: "movdir64b"})
+				!cpu.Features.Has(isa.FeatureMOVDIR64B) && s.in(place{fn: "movdir64b"}) ||
+				s.in(place{fn: "cursor.vexMap"}) // XOP, and maps that are new
 		}},
 		places("results and flags that the manuals leave undefined", "the comparison masks them; --strict compares them",
-			place{fn: "bswap", when: "c.size == 2"}, place{when: "n > bits"}, place{fn: "Context.overflowRotate"}, place{fn: "Context.overflowLeft", line: "if c.amd()"},
+			place{fn: "bswap", when: "c.size == 2"}, place{fn: "bswap", line: "c.size == 2"}, place{when: "n > bits"}, place{fn: "Context.overflowRotate"}, place{fn: "Context.overflowLeft", line: "if c.amd()"},
 			place{fn: "Context.overflowRight", line: "if c.amd()"}, place{fn: "Context.shifted", line: "af"}, place{fn: "Context.scan", line: "c.in[1] == 0"},
 			place{fn: "Context.shifted", line: "if c.amd()"}, place{fn: "bextr", line: "x86.SF"}, place{fn: "Context.scanned", line: "parity"}, place{fn: "Context.multiplied", line: "if c.amd()"}, place{fn: "Context.multiplied", line: "szp"}),
 		places("how far an undefined instruction is fetched", "CPUs differ, and the rule undefined-fetch masks it",
-			place{file: "undefined.go"}, place{fn: "cursor.shortVEX"}, place{line: "c.reservedMap("}, place{line: "if h.imm2 != 0 && h.feature != 0"}),
+			place{file: "undefined.go"}, place{fn: "cursor.shortVEX"}, place{line: "c.reservedMap("}, place{line: "if h.imm2 != 0 && h.feature != 0"}, place{fn: "cursor.vex", line: "b&3 == 0"}),
 		places("cache operations", "they change nothing that an instruction could read",
 			place{fn: "Context.flush"}, place{when: "OpCache"}),
 		places("the length of a string that is cut", "nothing depends on how many bytes were looked at",
-			place{when: "c.pos >= len(c.code) || c.pos >= MaxLength"}, place{fn: "Inst.fail"}),
+			place{when: "c.pos >= len(c.code) || c.pos >= MaxLength"}, place{line: "if c.pos >= len(c.code) || c.pos >= MaxLength"}, place{fn: "Inst.fail"}),
 		places("descriptors that Linux does not have", "the kernel gives user code a few, all of them accessed",
-			place{fn: "Context.markAccessed"}, place{fn: "Context.lookUp", line: "ldt."}),
+			place{fn: "Context.markAccessed"}, place{fn: "Context.lookUp", line: "ldt."}, place{fn: "Context.lookUp", when: "c.outcome != step.Okay || ldt."},
+			place{fn: "Context.isGate"}, place{fn: "Context.visible"}, place{fn: "Context.typesOf"}),
 		places("limits of segments, and what a retired load of SS holds off", "64-bit code has no limits, and interrupts are the kernel's",
 			place{fn: "unpack", line: "Limit"}, place{fn: "unpack", line: "x86.AttrG"},
 			place{line: "RetireMovSS"}, place{fn: "Context.loadSegment", line: "if seg == x86.SS"}),
 		places("EVEX, and vector and mask registers", "until they have semantics their only judge is x86asm, which has faults of its own there",
-			place{file: "evex.go"}, place{when: "h.flags&hotVSIB != 0"}, place{when: "h.flags&hotMask != 0"}, place{dropped: "h.flags&hotMask != 0"},
+			place{file: "evex.go"}, place{fn: "Inst.distinct"}, place{line: "FPUDirty"}, place{when: "h.flags&hotVSIB != 0"}, place{when: "h.flags&hotMask != 0"}, place{dropped: "h.flags&hotMask != 0"},
 			place{dropped: "h.flags&hotVSIB != 0"}),
 		{Name: "the flags column", Why: "it says what the comparison masks; the emulator's tests hold it against what steps change", match: func(s *site) bool {
 			return s.Kind == "row-flags"
