@@ -282,7 +282,7 @@ func (s *steering) segments(k *cast) {
 		st.Selector = [x86.NumSegment]uint16{
 			x86.CS: oracle.SelectorCS32, x86.SS: oracle.SelectorSS, x86.DS: oracle.SelectorSS, x86.ES: oracle.SelectorSS,
 		}
-		if s.info.trait&(traitSegmentLoad|traitFarPointer|traitFar|traitSelector) == 0 {
+		if s.info.trait&traitsSegment == 0 {
 			c.LDT = nil
 		}
 		for i, seg := range [...]x86.Segment{x86.FS, x86.GS, x86.DS, x86.ES} {

@@ -31,6 +31,9 @@ func (g *Generator) Fill(c *oracle.Case, patch bool) {
 	if s.long {
 		c.State.Selector[x86.CS], c.State.Selector[x86.SS] = selectorCS, selectorSS
 		c.Segments, c.LDT = nil, nil
+		if s.info.trait&traitsSegment != 0 && r.Chance(128) {
+			c.LDT = g.cast().ldt
+		}
 		s.registers()
 		s.bases()
 	} else {

@@ -184,7 +184,7 @@ func (s *steering) divisor() uint64 {
 // selector is what a segment register can be given at CPL 3, and what not.
 func (s *steering) selector() uint64 {
 	v := s.Uint64()
-	if !s.long && v&8 == 0 {
+	if s.c.LDT != nil && v&8 == 0 {
 		if v&0x70 == 0 {
 			return v >> 8 & 0x7f // any RPL, the global table too
 		}
@@ -209,7 +209,7 @@ func (s *steering) codeSelector() uint64 {
 	switch {
 	case v&7 == 0:
 		return s.selector()
-	case s.long, v&7 == 1:
+	case s.c.LDT == nil && s.long, v&7 == 1:
 		return [...]uint64{selectorCS, oracle.SelectorCS32}[v>>8&1]
 	case v&7 < 5 && s.c.LDT != nil:
 		return uint64(oracle.LDTSelector(int(v >> 8 % entryStack)))

@@ -35,6 +35,9 @@ const (
 	traitBound                         // two bounds in memory
 )
 
+// traitsSegment are those of instructions that look at descriptors.
+const traitsSegment = traitSegmentLoad | traitFarPointer | traitFar | traitSelector
+
 // rowInfo is what the generator derives of a row once.
 type rowInfo struct {
 	trait trait
