@@ -3,10 +3,14 @@ package silicon
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
+	"github.com/seed-4e121ece/ringfence/internal/spawn"
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
 
@@ -58,7 +62,11 @@ func benchmarkCase(mix string, m x86.Mode, l *oracle.Layout, vector bool, i int)
 // metric best-ns/case is that of the best batch: what a machine does that has
 // nothing else to do.
 func BenchmarkRun(b *testing.B) {
-	e := newExecutor(b)
+	cpu, err := spawn.CurrentCPU()
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := newExecutor(b, WithCPU(cpu))
 	for _, k := range []struct {
 		state  string
 		mix    string
@@ -84,6 +92,10 @@ func BenchmarkRun(b *testing.B) {
 		{"gpr+memory", "unknown", x86.Long64, oracle.DefaultLayout, 64},
 	} {
 		b.Run(fmt.Sprintf("state=%s/mix=%s/mode=%v/batch=%d", k.state, k.mix, k.mode, k.batch), func(b *testing.B) {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			defer unix.SchedSetaffinity(0, &e.mask) // the thread goes back to the others
+			e.pinned = 0
 			cases := make([]oracle.Case, k.batch)
 			results := make([]oracle.Result, k.batch)
 			for i := range cases {
