@@ -144,6 +144,9 @@ func mapOf(r *isa.Row) string {
 	if m := opcodeMap.FindStringSubmatch(r.Encoding + " "); m != nil {
 		return m[1] + "." + m[2]
 	}
+	if strings.Contains(r.Encoding, "REX2 ") {
+		return "REX2"
+	}
 	switch r.Map {
 	case isa.MapOne:
 		if r.Opcode&0xf8 == 0xd8 {

@@ -42,6 +42,18 @@ var modeQuirks = []oracle.Quirk{
 		},
 	},
 	{
+		Engine: Name, Name: "evex-v-in-32-bit-code",
+		When: func(l *oracle.Lexed) bool {
+			at := l.NumPrefix + 3 // the third payload byte
+			return l.Mode.Width() == 32 && l.Escape == oracle.EscapeEVEX && at < len(l.Code) && l.Code[at]&8 == 0
+		},
+		Decoded: oracle.DecodedValidity, Wrong: accepts,
+		Reason: "outside 64-bit mode EVEX.V' must be set, or the CPU raises #UD (SDM vol. 2, 2.7.11); x86asm accepts it",
+		Evidence: []oracle.Evidence{
+			in32(accepted("62f17c005d03", "6 VMINPS", "CPU (Intel)")), in32(accepted("62f17d00d203", "6 VPSRLD", "CPU (Intel)")),
+		},
+	},
+	{
 		Engine: Name, Name: "vector-w-in-32-bit-code",
 		When:    func(l *oracle.Lexed) bool { return l.Mode.Width() == 32 && vector(l) && l.W },
 		Decoded: oracle.DecodedOperands, Wrong: sizedByW,
@@ -112,6 +124,9 @@ func registersAbove7(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
 			b.Segment = a.Segment // the default of the base that it would be
 			if a.Size == 2 && l.Escape == oracle.EscapeEVEX {
 				b.Size = a.Size // a word that is broadcast: evex-broadcast-word tells of it
+				if b.Value == 2*a.Value {
+					b.Value = a.Value // the scaled displacement too
+				}
 			}
 		}
 		if a != b && (!l.W || !halfSize(&a, &b)) {
