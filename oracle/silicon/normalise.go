@@ -53,6 +53,11 @@ const (
 func interpret(a *answer, p *plan, c *oracle.Case, r *oracle.Result) {
 	r.Ending, r.Outcome, r.Event, r.Steps = oracle.Ended, step.Okay, x86.Event{}, 0
 	normalRegisters(p, c, r)
+	if c.State.Mode == x86.Long64 && r.State.Selector[x86.CS] != c.State.Selector[x86.CS] {
+		// A far branch out of 64-bit code leaves 32 bits of RSP to be seen; what
+		// becomes of the others is undefined (SDM vol. 1, 3.4.1.1).
+		r.Unknown |= oracle.FieldStackHigh
+	}
 	r.State.RIP = a.rip
 	r.State.RFLAGS = normalFlags(a, p, c, false)
 	if a.kind == kindSignal && a.signo == sigALRM {
