@@ -22,7 +22,8 @@ type Config struct {
 	Profile *isa.Profile
 	Seed    uint64
 	// Weight returns the weight of a row, 0 to leave it out; nil means
-	// DefaultWeight. Each row turns up as often as its share of the sum.
+	// DefaultWeight. Each row turns up as often as its share of the sum; a row
+	// whose feature the profile lacks has a weight of 1 at most.
 	Weight func(row *isa.Row) int
 	// Seeds are whole instructions to vary. Without any, all cases come from
 	// the table.
@@ -69,6 +70,10 @@ func New(cfg Config) *Generator {
 			continue
 		}
 		n := weight(row)
+		if row.Missing(&g.profile.Features) != 0 && row.Fallback == 0 {
+			// The CPU does not have it: #UD whatever its operands.
+			n = min(n, 1)
+		}
 		for range n {
 			g.deck = append(g.deck, row.ID)
 		}
