@@ -124,7 +124,7 @@ func isGather(mnemonic string) bool {
 // take neither rounding nor SAE, as they do not compute.
 var unrounded = []string{
 	"VMOV", "VUNPCK", "VSHUF", "VPERM", "VBLEND", "VBROADCAST", "VAND", "VOR", "VXOR", "VEXTRACT", "VINSERT", "VEXPAND",
-	"VCOMPRESS", "VRCP14", "VRSQRT14", "VFPCLASS", "VDPBF16", "VCVTNE", "VCVT2PH2", "VCVTBIAS", "VCVTPH2BF8", "VCVTPH2HF8",
+	"VCOMPRESS", "VRCP14", "VRSQRT14", "VFPCLASS", "VDPBF16", "VDPPHPS", "VCVTNE", "VCVT2PH2", "VCVTBIAS", "VCVTPH2BF8", "VCVTPH2HF8",
 }
 
 // roundable says whether EVEX.b with registers means rounding or SAE: for
