@@ -37,8 +37,23 @@ var flagNames = []struct {
 	bit  Flags
 	name string
 }{
-	{CF, "CF"}, {PF, "PF"}, {AF, "AF"}, {ZF, "ZF"}, {SF, "SF"}, {TF, "TF"}, {IF, "IF"}, {DF, "DF"}, {OF, "OF"},
-	{IOPL, "IOPL"}, {NT, "NT"}, {RF, "RF"}, {VM, "VM"}, {AC, "AC"}, {VIF, "VIF"}, {VIP, "VIP"}, {ID, "ID"},
+	{CF, "CF"},
+	{PF, "PF"},
+	{AF, "AF"},
+	{ZF, "ZF"},
+	{SF, "SF"},
+	{TF, "TF"},
+	{IF, "IF"},
+	{DF, "DF"},
+	{OF, "OF"},
+	{IOPL, "IOPL"},
+	{NT, "NT"},
+	{RF, "RF"},
+	{VM, "VM"},
+	{AC, "AC"},
+	{VIF, "VIF"},
+	{VIP, "VIP"},
+	{ID, "ID"},
 }
 
 // String returns the names of the bits that are set, as "CF ZF".

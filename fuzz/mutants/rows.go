@@ -281,9 +281,22 @@ func (r *rowFinder) opcode() {
 func (r *rowFinder) syntax() {
 	text := strings.TrimSpace(r.cols[colInstruction])
 	for _, s := range [][2]string{
-		{"r/m8", "r/m16"}, {"r/m16", "r/m32"}, {"r/m32", "r/m64"}, {"r/m64", "r/m32"}, {"r/m32", "r/m16"}, {"r/m16", "r/m8"},
-		{" r8", " r16"}, {" r16", " r32"}, {" r32", " r64"}, {" r64", " r32"}, {" r32", " r16"}, {" AX", " EAX"}, {" RAX", " EAX"},
-		{", CL", ", 1"}, {" m8", " m16"}, {" m64", " m32"},
+		{"r/m8", "r/m16"},
+		{"r/m16", "r/m32"},
+		{"r/m32", "r/m64"},
+		{"r/m64", "r/m32"},
+		{"r/m32", "r/m16"},
+		{"r/m16", "r/m8"},
+		{" r8", " r16"},
+		{" r16", " r32"},
+		{" r32", " r64"},
+		{" r64", " r32"},
+		{" r32", " r16"},
+		{" AX", " EAX"},
+		{" RAX", " EAX"},
+		{", CL", ", 1"},
+		{" m8", " m16"},
+		{" m64", " m32"},
 	} {
 		if strings.Contains(text+" ", s[0]+",") || strings.Contains(text+" ", s[0]+" ") {
 			r.add("row-size", colInstruction, strings.Replace(text, s[0], s[1], 1))
