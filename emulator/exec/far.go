@@ -232,7 +232,11 @@ func retFar(c *Context) {
 	if c.plan.n > 0 {
 		release += c.inst.Imm & 0xffff
 	}
-	c.setStackPointer(c.stackPointer() + release)
+	if c.stackOf(&r).segment == x86.SegNone { // 64-bit code: a carry goes into all of ESP (seen on CPUs)
+		c.setReg(x86.RSP, 4, c.current(x86.RSP)+release&masks[c.stackSize()&15])
+	} else {
+		c.setStackPointer(c.stackPointer() + release)
+	}
 	c.enterSegment(&r, offset)
 }
 

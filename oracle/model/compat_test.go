@@ -111,6 +111,8 @@ var compat16Rows = []compatRow{
 	{name: "JMP over the limit", code: "66e900000100", event: "#GP(0x0)"},
 	{name: "near RET takes 16 bits", code: "c3", before: "[30001000]=4000ffff", after: "rip=40 rsp=1002"},
 	{name: "CALL far with 32 bits", code: "669a400000000700", after: "rip=40 rsp=ff8 [30000ff8]=0800000007000000"},
+	{name: "RETF to 64-bit code carries into the upper half of ESP", code: "ca00f0", before: "rsp=1000 [30001000]=40003300", after: "rip=40 cs=33 rsp=10004"},
+	{name: "RETF to 64-bit code adds 16 bits", code: "caffff", before: "rsp=1000 [30001000]=40003300", after: "rip=40 cs=33 rsp=1003"},
 	{name: "IRETD reads the flags first", code: "66cf", before: "rsp=1ff8", event: "#PF(0x4) at 0x30002000"},
 	{name: "POPA over the limit leaves registers", code: "61", before: "rsp=fff6 rdi=1 rsi=2", segments: "ss=30000000,ffff," + data16, event: "#PF(0x4) at 0x3000fff6"},
 	{name: "LES", code: "c407", before: "rbx=1000 [20001000]=34121700", after: "rax=1234 es=17"},
