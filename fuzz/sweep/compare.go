@@ -45,7 +45,6 @@ type worker struct {
 	codes   [][]byte
 	seen    map[[maxString + 1]byte]struct{}
 	res     blockResult
-	err     error
 }
 
 // blockResult is what a block adds to the sweep.

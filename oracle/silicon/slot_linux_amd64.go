@@ -129,7 +129,10 @@ type slot struct {
 	fpuOut    fpuArea
 }
 
-// private is the child's scratch page.
+// private is the child's scratch page. The runner, in assembler, uses the fields
+// that nothing here does.
+//
+//lint:ignore U1000 the layout is shared with the assembler
 type private struct {
 	rax      uint64 // RAX of the test, stored by the landing pad
 	cell     uint64 // RIP of the test, for JMP [RIP+d]

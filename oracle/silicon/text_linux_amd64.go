@@ -1,3 +1,5 @@
+//lint:file-ignore U1000 the functions of the runner are referred to from assembler alone
+
 package silicon
 
 import (

@@ -109,7 +109,7 @@ func TestRediscovery(t *testing.T) {
 	const limit = 5_000_000
 	c := newComparison(modelDecoder())
 	s := newStrings(2)
-	left := len(c.first)
+	var left int
 	for range limit {
 		c.compare(s.next(), x86.Long64)
 		if c.strings&0xfff != 0 {
