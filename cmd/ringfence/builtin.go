@@ -103,7 +103,7 @@ func inspectModel() (engineFacts, error) {
 		{"profile", fmt.Sprintf("%s, %d-bit addresses, %d CPUID features of the table", p.Name, p.VirtualBits, len(p.Features.List()))},
 		{"exact profile", exact},
 		{"encodings", fmt.Sprintf("%d in the table; %d in 64-bit, %d in 32-bit, %d in 16-bit code", len(isa.Rows()), widths[isa.Mode64], widths[isa.Mode32], widths[isa.Mode16])},
-		{"executes", "long64 at CPL 3"},
+		{"executes", "long64, compat32, compat16 at CPL 3: general-purpose instructions"},
 		{"decodes", "16, 32, 64"},
 	}, nil
 }
