@@ -91,7 +91,7 @@ func halfRegister(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
 }
 
 // wholeForWord says that the only fault of x86asm is a vector for a word in
-// memory that is broadcast.
+// memory that is broadcast, beside the base that evex-rip tells of.
 func wholeForWord(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
 	w := *wrong
 	for i := range w.NumOperands {
@@ -101,6 +101,9 @@ func wholeForWord(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
 				o.Value /= int64(o.Size) / 2
 			}
 			o.Size = 2
+			if right.Operands[i].Base == x86.RegRIP && o.Base == x86.RegNone && o.Index == x86.RegNone {
+				o.Base = x86.RegRIP
+			}
 			return w.Operands == right.Operands
 		}
 	}
