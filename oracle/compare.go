@@ -29,7 +29,10 @@ type Diff struct {
 type Comparer struct {
 	// Strict compares undefined flags and results too.
 	Strict bool
-	Counts RuleCounts
+	// Profile is the reference's, or nil for a CPU with every feature. It
+	// decides whether bytes can become an instruction.
+	Profile *isa.Profile
+	Counts  RuleCounts
 
 	undef undefined
 }

@@ -357,6 +357,16 @@ func TestUndefinedFetchOther(t *testing.T) {
 		var k Comparer
 		assert.Equal(t, row.same, k.Compare(&p.c, &p.in, &p.s, &p.r).Fields == 0, row.code)
 	}
+	// Bytes that only another CPU's features make an instruction of.
+	p := newPair(t, addRaxRbx)
+	p.c.CodeLen = uint8(copy(p.c.Code[:], "\x62\x25\x24\x30\x38")) // VCVTBIASPS2HF8, cut
+	p.c.State.RIP = CodeBase + 2*PageSize - 5
+	p.in.Err, p.in.Length = decode.Truncated, 5
+	fault(&p.s, p, x86.PageFault(x86.PFUser|x86.PFFetch, CodeBase+2*PageSize))
+	fault(&p.r, p, x86.Fault(x86.VectorUD))
+	with, without := Comparer{}, Comparer{Profile: &isa.Profile{VirtualBits: 48}}
+	assert.Equal(t, FieldEvent, with.Compare(&p.c, &p.in, &p.s, &p.r).Fields)
+	assert.Zero(t, without.Compare(&p.c, &p.in, &p.s, &p.r).Fields)
 }
 
 // TestSoftwareEvents: the emulator keeps RIP and tells the length, the CPU

@@ -29,7 +29,7 @@ func (k *Comparer) undefinedFetch(c *Case, in *decode.Inst, s, r *x86.Event) boo
 		if s.Vector == x86.VectorUD {
 			undefined, other = s, r
 		}
-		if undefined.Vector != x86.VectorUD || !beyond(c, in, other) || !neverValid(c, in) {
+		if undefined.Vector != x86.VectorUD || !beyond(c, in, other) || !k.neverValid(c, in) {
 			return false
 		}
 	default:
@@ -65,10 +65,14 @@ func beyondLimit(c *Case, in *decode.Inst) bool {
 var everything = isa.Profile{Features: isa.AllFeatures(), VirtualBits: 48}
 
 // neverValid says whether no bytes behind those that are there make an
-// instruction of them: each next byte is tried, with a ModRM byte of either
+// instruction of them that the CPU has: each next byte is tried, with a ModRM byte of either
 // kind behind it. A string that is too long is tried without its first
 // prefixes, so that its length alone does not count.
-func neverValid(c *Case, in *decode.Inst) bool {
+func (k *Comparer) neverValid(c *Case, in *decode.Inst) bool {
+	profile := k.Profile
+	if profile == nil {
+		profile = &everything
+	}
 	var have, buf [decode.MaxLength]byte
 	code := c.Instruction(&have)
 	drop := 0
@@ -89,7 +93,7 @@ func neverValid(c *Case, in *decode.Inst) bool {
 			for i := n + 1; i < len(buf); i++ {
 				buf[i] = byte(next >> 8 * 0xc0)
 			}
-			switch decode.Decode(&try, buf[:], c.State.Mode, &everything) {
+			switch decode.Decode(&try, buf[:], c.State.Mode, profile) {
 			case decode.Valid, decode.BadLock, decode.TooLong, decode.Truncated:
 				return false
 			}

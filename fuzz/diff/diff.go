@@ -66,7 +66,8 @@ func New(subject, reference oracle.Executor, profile *isa.Profile, batch, memory
 		Subject: subject, Reference: reference, profile: profile,
 		insts:   make([]decode.Inst, batch),
 		subject: NewResults(batch, memory), reference: NewResults(batch, memory),
-		Counts: NewCounts(),
+		Comparer: oracle.Comparer{Profile: profile},
+		Counts:   NewCounts(),
 	}
 }
 
