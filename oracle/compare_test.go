@@ -330,17 +330,18 @@ func TestUndefinedFetchOther(t *testing.T) {
 		code string
 		same bool
 	}{
-		{"c4f8", true},              // VEX map 24
-		{"40c50406", true},          // REX before VEX
-		{"400f26", true},            // MOV TR
-		{"0f04", true},              // no opcode
-		{"0faf", false},             // IMUL without ModRM
-		{"c4e2", false},             // VEX, cut
-		{"f0", false},               // a prefix
-		{"48", false},               // REX
-		{"0fba", false},             // group 8 without ModRM
-		{"81c000", false},           // ADD EAX, imm32, cut
-		{"662e0f1f84000000", false}, // NOP, cut
+		{"c4f8", true},                 // VEX map 24
+		{"65656565656225373037", true}, // EVEX map 5, opcode 37: some ModRM bytes make it too long
+		{"40c50406", true},             // REX before VEX
+		{"400f26", true},               // MOV TR
+		{"0f04", true},                 // no opcode
+		{"0faf", false},                // IMUL without ModRM
+		{"c4e2", false},                // VEX, cut
+		{"f0", false},                  // a prefix
+		{"48", false},                  // REX
+		{"0fba", false},                // group 8 without ModRM
+		{"81c000", false},              // ADD EAX, imm32, cut
+		{"662e0f1f84000000", false},    // NOP, cut
 	}
 	for _, row := range rows {
 		p := newPair(t, addRaxRbx)

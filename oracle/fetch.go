@@ -94,7 +94,7 @@ func (k *Comparer) neverValid(c *Case, in *decode.Inst) bool {
 				buf[i] = byte(next >> 8 * 0xc0)
 			}
 			switch decode.Decode(&try, buf[:], c.State.Mode, profile) {
-			case decode.Valid, decode.BadLock, decode.TooLong, decode.Truncated:
+			case decode.Valid, decode.BadLock:
 				return false
 			}
 		}
