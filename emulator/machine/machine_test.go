@@ -134,6 +134,23 @@ func TestFaultOrder(t *testing.T) {
 	}
 }
 
+// TestDemandedAlignment: an operand that must be aligned (CMPXCHG16B) is #GP(0)
+// where it is not, before #SS for an address that is not canonical.
+func TestDemandedAlignment(t *testing.T) {
+	m, _ := newTest(t, nil)
+	for offset, want := range map[uint64]x86.Event{
+		0x2000000000004: x86.FaultCode(x86.VectorGP, 0),
+		0x2000000000000: x86.FaultCode(x86.VectorSS, 0),
+		dataAt + 4:      x86.FaultCode(x86.VectorGP, 0),
+	} {
+		var ev x86.Event
+		var buf [16]byte
+		out := m.ReadBytes(step.Access{Segment: x86.SS, Offset: offset, Size: 16, Align: 16, Intent: step.IntentModify}, buf[:], &ev)
+		assert.Equal(t, step.Exception, out)
+		assert.Equal(t, want, ev, "%#x", offset)
+	}
+}
+
 func TestSegmentBases(t *testing.T) {
 	m, s := newTest(t, nil)
 	m.Load(s, dataAt, ^uint64(0)-7, memoryOf(m), nil, codeAt)

@@ -65,6 +65,11 @@ func (m *Machine) translate(a *step.Access, t *target, ev *x86.Event) step.Outco
 		sh := m.canonicalShift
 		if uint64(int64(linear<<sh)>>sh) != linear {
 			*ev = segmentFault(a.Segment)
+			if a.Align != 0 && linear&uint64(a.Align-1) != 0 {
+				// The alignment that an operand demands comes first, with
+				// the stack segment too (seen on Intel's CPUs).
+				*ev = x86.FaultCode(x86.VectorGP, 0)
+			}
 			return step.Exception
 		}
 	} else {
