@@ -74,12 +74,12 @@ func ModelScope() *Scope {
 		places("a loop for callers", "the campaign's executor has its own",
 			place{file: "run.go"}),
 		places("the generator's encoder, and helpers of the harness", "they make and name cases; wrong ones make other cases",
-			place{file: "encode.go"}, place{file: "uncovered.go"}, place{fn: "Inst.EffectiveAddress"}, place{fn: "Inst.Target"}, place{file: "shape.go"},
+			place{file: "encode.go"}, place{file: "uncovered.go"}, place{fn: "PartialOf"}, place{fn: "Implemented"}, place{fn: "Inst.Operand"}, place{fn: "Inst.EffectiveAddress"}, place{fn: "Inst.Target"}, place{file: "shape.go"},
 			place{line: "in.OpcodeOff = "}, place{line: "in.PrefixLen = "}, place{line: "in.ImmOff, in.ImmLen = "}, place{line: "in.DispOff, in.DispLen = "}),
 		places("16 and 32-bit code", "until those modes run beside the CPU",
 			place{file: "decimal.go"}, place{fn: "bound"}, place{line: "c.vm86Denied()"}, place{fn: "iret", line: "3*uint64(size)"}, place{fn: "into"}, place{fn: "pusha"}, place{fn: "popa"}, place{fn: "Context.vm86Denied"},
 			place{fn: "cursor.memory16"}, place{fn: "bases16"}, place{when: "c.info.long == 0"},
-			place{fn: "modeInfos"}, place{fn: "infoOf"}, place{fn: "Context.wrapRIP", line: "rip & 0xffffffff"}, place{file: "emulator.go", when: "isa.PartialRegisters"},
+			place{fn: "modeInfos"}, place{fn: "infoOf"}, place{fn: "infoIndex"}, place{line: "&& c.info.long == 0"}, place{fn: "Context.wrapRIP", line: "rip & 0xffffffff"}, place{file: "emulator.go", when: "isa.PartialRegisters"},
 			place{when: "c.State.Mode == x86.Real || c.State.Mode == x86.VM86"}),
 		places("tests of the mode that hold in 64-bit code", "until the other modes run beside the CPU",
 			place{dropped: "c.State.Mode != x86.Long64"}, place{forced: "c.State.Mode == x86.Long64"}, place{dropped: "c.State.Mode == x86.Real"},
@@ -91,13 +91,13 @@ func ModelScope() *Scope {
 			place{when: "n >= step.MaxOps"}, place{when: "n >= step.MaxWide"}, place{when: "op == nil"}, place{dropped: "n >= step.Max"},
 			place{dropped: "op == nil"}, place{forced: "n < step.MaxAccesses"}),
 		places("operations that CPL 3 cannot stage", "until the system instructions run",
-			place{fn: "cli"}, place{fn: "sti"}, place{fn: "hlt"}, place{fn: "Context.portAllowed"}, place{fn: "Context.taskRead"},
+			place{fn: "cli"}, place{fn: "sti"}, place{fn: "Context.ioplChecked"}, place{fn: "hlt"}, place{fn: "Context.portAllowed"}, place{fn: "Context.taskRead"},
 			place{fn: "Context.port"}, place{fn: "in"}, place{fn: "out"}, place{fn: "ins"}, place{fn: "outs"}, place{fn: "Context.portOperation"},
 			place{fn: "Context.readPort"}, place{fn: "Context.writePort"}, place{fn: "Context.readPortAt"}, place{fn: "Context.writePortAt"},
 			place{when: "OpWritePort"}, place{when: "OpWriteControl"}, place{when: "OpWriteDebug"}, place{when: "OpWriteXCR"}, place{when: "OpWriteMSR"},
 			place{when: "OpTLB"}, place{fn: "Context.loadFlags", when: "c.ioplAllows()"}, place{fn: "Context.loadFlags", when: "c.State.CPL == 0"}),
 		places("answers that differ from run to run", "the CPU's answer cannot be compared",
-			place{fn: "rdtsc"}, place{fn: "rdtscp"}, place{fn: "rdpid"}, place{fn: "cpuid"}, place{fn: "Context.random"}, place{fn: "rdrand"}, place{fn: "rdseed"},
+			place{fn: "rdtsc"}, place{fn: "rdtscp"}, place{fn: "rdpmc"}, place{fn: "xgetbv"}, place{fn: "rdpid"}, place{fn: "cpuid"}, place{fn: "Context.random"}, place{fn: "rdrand"}, place{fn: "rdseed"},
 			place{fn: "Context.timestamp"}, place{fn: "Context.readMSR"}, place{fn: "Context.readControl"}),
 		places("code for CPUs of the other maker", "its turn comes on such a CPU",
 			place{when: "c.amd()"}, place{dropped: "c.amd()"}, place{dropped: "!in.alternateCR8(p)"}, place{fn: "Inst.alternateCR8"}, place{fn: "cursor.suffix"}),
@@ -106,9 +106,12 @@ func ModelScope() *Scope {
 				f, err := isa.ParseFeature(strings.TrimSpace(s.row.cols[colFeature]))
 				return err == nil && !cpu.Features.Has(f)
 			}
-			return !cpu.Features.Has(isa.FeatureCMPCCXADD) && (s.in(place{fn: "cmpccxadd"}) || s.in(place{fn: "conditional", line: `"XADD"`})) ||
-				!cpu.Features.Has(isa.FeatureMOVDIR64B) && s.in(place{fn: "movdir64b"}) ||
-				s.in(place{fn: "cursor.vexMap"}) // XOP, and maps that are new
+			for _, l := range ofFeatures {
+				if !cpu.Features.Has(l.feature) && s.in(l.place) {
+					return true
+				}
+			}
+			return false
 		}},
 		places("results and flags that the manuals leave undefined", "the comparison masks them; --strict compares them",
 			place{fn: "bswap", when: "c.size == 2"}, place{fn: "bswap", line: "c.size == 2"}, place{when: "n > bits"}, place{fn: "Context.overflowRotate"}, place{fn: "Context.overflowLeft", line: "if c.amd()"},
@@ -127,7 +130,7 @@ func ModelScope() *Scope {
 			place{fn: "unpack", line: "Limit"}, place{fn: "unpack", line: "x86.AttrG"},
 			place{line: "RetireMovSS"}, place{fn: "Context.loadSegment", line: "if seg == x86.SS"}),
 		places("EVEX, and vector and mask registers", "until they have semantics their only judge is x86asm, which has faults of its own there",
-			place{file: "evex.go"}, place{fn: "Inst.distinct"}, place{line: "FPUDirty"}, place{when: "h.flags&hotVSIB != 0"}, place{when: "h.flags&hotMask != 0"}, place{dropped: "h.flags&hotMask != 0"},
+			place{file: "evex.go"}, place{fn: "Inst.distinct"}, place{line: "FPUDirty"}, place{when: "h.flags&hotVSIB != 0"}, place{when: "h.flags&hotMask != 0"},
 			place{dropped: "h.flags&hotVSIB != 0"}),
 		{Name: "the flags column", Why: "it says what the comparison masks; the emulator's tests hold it against what steps change", match: func(s *site) bool {
 			return s.Kind == "row-flags"
@@ -142,6 +145,25 @@ func ModelScope() *Scope {
 			return s.row != nil && !strings.Contains(s.row.cols[colModes], "64")
 		}},
 	}}
+}
+
+// ofFeatures are the places that serve one feature.
+var ofFeatures = []struct {
+	feature isa.Feature
+	place
+}{
+	{isa.FeatureCMPCCXADD, place{fn: "cmpccxadd"}},
+	{isa.FeatureCMPCCXADD, place{fn: "conditional", line: `"XADD"`}},
+	{isa.FeatureMOVDIR64B, place{fn: "movdir64b"}},
+	{isa.FeatureAPXF, place{file: "rex2.go"}},
+	{isa.FeatureAPXF, place{line: "isa.MapEVEX1"}},
+	{isa.FeatureXOP, place{fn: "cursor.vexMap"}},
+	{isa.FeatureXOP, place{fn: "cursor.hasXOP"}},
+	{isa.FeatureTBM, place{fn: "Context.plusOne"}},
+	{isa.FeatureTBM, place{fn: "Context.minusOne"}},
+	{isa.FeatureTBM, place{file: "bit.go", line: ".plusOne("}},
+	{isa.FeatureTBM, place{file: "bit.go", line: ".minusOne("}},
+	{isa.FeatureAMXTILE, place{fn: "Inst.tilesExist"}},
 }
 
 // place names sites: those of a file, of a function, of lines that contain a
