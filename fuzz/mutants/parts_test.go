@@ -86,7 +86,7 @@ func TestJudge(t *testing.T) {
 	}{
 		{10, 0, 0, 0, ""},
 		{9, 1, 0, 0, ""},
-		{5, 5, 0, 0, "5 of 10 mutants survived"},
+		{7, 3, 0, 0, "3 of 10 mutants survived"},
 		{9, 0, 1, 0, ""},
 		{9, 0, 0, 1, ""},
 		{294, 6, 0, 0, ""},
