@@ -76,14 +76,8 @@ func ModelScope() *Scope {
 		places("the generator's encoder, and helpers of the harness", "they make and name cases; wrong ones make other cases",
 			place{file: "encode.go"}, place{file: "uncovered.go"}, place{fn: "PartialOf"}, place{fn: "Implemented"}, place{fn: "Inst.Operand"}, place{fn: "Inst.EffectiveAddress"}, place{fn: "Inst.Target"}, place{file: "shape.go"},
 			place{line: "in.OpcodeOff = "}, place{line: "in.PrefixLen = "}, place{line: "in.ImmOff, in.ImmLen = "}, place{line: "in.DispOff, in.DispLen = "}),
-		places("16 and 32-bit code", "until those modes run beside the CPU",
-			place{file: "decimal.go"}, place{fn: "bound"}, place{file: "operand.go", when: "isa.KindFar"}, place{fn: "pushSegment", line: "stackPointer() - 4"}, place{fn: "pushSegment", line: "c.store("}, place{fn: "pushSegment", line: "setStackPointer"}, place{line: "c.vm86Denied()"}, place{fn: "iret", line: "3*uint64(size)"}, place{fn: "into"}, place{fn: "pusha"}, place{fn: "popa"}, place{fn: "Context.vm86Denied"},
-			place{fn: "cursor.memory16"}, place{fn: "bases16"}, place{when: "c.info.long == 0"},
-			place{fn: "modeInfos"}, place{fn: "infoOf"}, place{fn: "infoIndex"}, place{line: "&& c.info.long == 0"}, place{fn: "Context.wrapRIP", line: "rip & 0xffffffff"}, place{file: "emulator.go", when: "isa.PartialRegisters"},
-			place{when: "c.State.Mode == x86.Real || c.State.Mode == x86.VM86"}),
-		places("tests of the mode that hold in 64-bit code", "until the other modes run beside the CPU",
-			place{dropped: "c.State.Mode != x86.Long64"}, place{forced: "c.State.Mode == x86.Long64"}, place{dropped: "c.State.Mode == x86.Real"},
-			place{dropped: "c.info.long == 0"}),
+		places("modes that user code cannot be in", "real and virtual-8086 mode have no reference on this side of a hypervisor",
+			place{when: "c.State.Mode == x86.Real || c.State.Mode == x86.VM86"}, place{fn: "Context.vm86Denied"}, place{line: "c.vm86Denied()"}, place{dropped: "c.State.Mode == x86.Real"}),
 		places("hooks that the reference Bus always offers, and answers it never gives", "FuzzContract's business: the campaign's Bus is whole and honest",
 			place{file: "absent.go"}, place{fn: "Context.need"}, place{fn: "Answer"}, place{fn: "Effects.refused"},
 			place{when: "!c.need("}, place{fn: "Context.base", when: "cr4&cr4FSGSBASE == 0"}, place{fn: "Context.base", line: "return seg"}, place{fn: "Emulator.decode", line: "n = max("}, place{dropped: "!c.need("}, place{forced: "c.need("}),
@@ -140,9 +134,6 @@ func ModelScope() *Scope {
 		}},
 		{Name: "the feature column", Why: "dropping a feature shows only on a CPU without it", match: func(s *site) bool {
 			return s.Kind == "row-feature"
-		}},
-		{Name: "rows that are not of 64-bit mode", Why: "until the other modes run beside the CPU", match: func(s *site) bool {
-			return s.row != nil && !strings.Contains(s.row.cols[colModes], "64")
 		}},
 	}}
 }

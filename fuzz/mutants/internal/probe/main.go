@@ -69,8 +69,9 @@ func run(limit time.Duration, seed uint64, jobs int) (*answer, error) {
 	return a, err
 }
 
-// config is the default campaign: what `ringfence fuzz` does without flags,
-// but for its end and the folder of divergences.
+// config is the default campaign, what `ringfence fuzz` does without flags, but
+// for its end, the folder of divergences, and that it is in all three modes: the
+// model is one, and so are its mutants.
 func config(limit time.Duration, seed uint64, jobs int) campaign.Config {
 	p := silicon.Profile()
 	return campaign.Config{
@@ -79,6 +80,7 @@ func config(limit time.Duration, seed uint64, jobs int) campaign.Config {
 		SubjectDecoder: campaign.DecoderEngine{Name: "model", New: func() (oracle.Decoder, error) { return model.NewDecoder(x86asm.Profile()), nil }},
 		Decoders:       []campaign.DecoderEngine{{Name: "x86asm", New: func() (oracle.Decoder, error) { return x86asm.New(), nil }, Quirks: x86asm.Quirks()}},
 		Profile:        p,
+		Modes:          campaign.AllModes,
 		For:            limit,
 		Seed:           seed,
 		Jobs:           jobs,
