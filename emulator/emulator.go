@@ -144,13 +144,10 @@ func (e *Emulator) decode(state *x86.State, bus Bus, fx *Effects) Outcome {
 }
 
 // finish ends a step that does not retire: what was staged goes, but for what
-// the row leaves behind after a fault (rule 5).
+// the row leaves behind after a fault (rule 5). What retirement alone stages
+// (flags, events to report, another iteration) is as reset left it.
 func finish(fx *Effects, out Outcome) Outcome {
 	fx.Outcome = out
-	fx.Retire = 0
-	fx.Again = false
-	fx.FlagsDirty = false
-	fx.FPUDirty = 0
 	partial := isa.PartialNone
 	if out == Exception {
 		partial = exec.PartialOf(fx.Inst.Row)
@@ -164,7 +161,6 @@ func finish(fx *Effects, out Outcome) Outcome {
 	}
 	if partial != isa.PartialStack {
 		fx.NumOps = 0
-		fx.NumWide = 0
 	}
 	fx.Partial = fx.NumOps > 0 || fx.GPRDirty != 0
 	if out != Exception {

@@ -47,7 +47,7 @@ func (c *cursor) evexPrefix(in *Inst) (int, Reason) {
 		}
 		c.base, c.index = p[0]&8<<1, ^p[1]&4<<2
 	}
-	in.Map, in.Opcode, in.EVEX = m, p[3], p[2]
+	in.EVEX = p[2]
 	c.rex = ^p[0]>>5&7 | p[1]>>4&rexW
 	c.high = ^p[0] & 0x10
 	in.VVVV = ^p[1]>>3&15 | (^p[2]&evexV)<<1

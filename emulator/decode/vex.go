@@ -49,7 +49,6 @@ func (c *cursor) vex(in *Inst, op byte) (int, Reason) {
 	if v == 0 {
 		return 0, c.reservedMap(in, m, opcode)
 	}
-	in.Map, in.Opcode = v, opcode
 	in.VVVV = ^last >> 3 & 15
 	if c.info.long == 0 {
 		// W is ignored by what operates on general registers, and B by all;

@@ -34,7 +34,7 @@ type Context struct {
 	in, out [isa.MaxOperands]uint64
 	// kept has a bit for each operand that the instruction leaves as it was.
 	kept uint8
-	// skip says that the first operand is not written at all.
+	// skip says that the operands, as the table names them, are not written.
 	skip bool
 	// size is the operand width in bytes: of the first operand, or the
 	// effective operand size. mask and top (the number of the sign bit) go
@@ -114,14 +114,10 @@ func (c *Context) Execute() step.Outcome {
 	return c.outcome
 }
 
-// privileged raises #GP(0) above CPL 0; a control or debug register that does
-// not exist is #UD before that.
+// privileged raises #GP(0) above CPL 0. (A control or debug register that does
+// not exist is #UD before that: the decoder has refused it.)
 func (c *Context) privileged() bool {
-	n := c.inst.Reg
-	switch {
-	case c.plan.class == x86.ClassControl && n > 8, c.plan.class == x86.ClassDebug && n > 7:
-		c.raise(x86.Fault(x86.VectorUD))
-	case c.State.CPL != 0:
+	if c.State.CPL != 0 {
 		c.raise(x86.FaultCode(x86.VectorGP, 0))
 	}
 	return c.outcome == step.Okay
@@ -193,8 +189,6 @@ func (c *Context) readOperands() {
 			c.in[i] = c.inst.Imm & masks[o.size&15]
 		case fromFixed:
 			c.in[i] = c.reg(o.reg, o.size)
-		case fromHigh:
-			c.in[i] = c.State.GPR[o.reg-4] >> 8 & 0xff
 		case fromVVVV:
 			c.in[i] = c.reg(c.inst.VVVV, o.size)
 		case fromOne:
@@ -214,7 +208,7 @@ func (c *Context) writeOperands() {
 	p := c.plan
 	for i := int(p.n) - 1; i >= 0; i-- {
 		o := &p.ops[i]
-		if !o.write || i == 0 && c.skip {
+		if !o.write || c.skip {
 			continue
 		}
 		switch o.from {
@@ -228,8 +222,6 @@ func (c *Context) writeOperands() {
 			}
 		case fromFixed:
 			c.setReg(o.reg, o.size, c.out[i])
-		case fromHigh:
-			c.setHigh(o.reg-4, c.out[i])
 		case fromVVVV:
 			c.setReg(c.inst.VVVV, o.size, c.out[i])
 		}

@@ -129,13 +129,12 @@ func (c *Context) setQuotient(quotient, remainder uint64) {
 	c.setReg(x86.RDX, c.size, remainder)
 }
 
-// div leaves the flags, all undefined, alone.
+// div leaves the flags, all undefined, alone. After #DE what it stages goes.
 func div(c *Context) {
 	high, low := c.dividend()
 	q, r, ok := c.divide(high, low, c.in[0])
 	if !ok {
 		c.raise(x86.Fault(x86.VectorDE))
-		return
 	}
 	c.setQuotient(q, r)
 }
@@ -162,7 +161,6 @@ func idiv(c *Context) {
 	}
 	if !ok || q > limit {
 		c.raise(x86.Fault(x86.VectorDE))
-		return
 	}
 	if negative != negativeBy {
 		q = -q

@@ -1,8 +1,6 @@
 package exec
 
 import (
-	"strings"
-
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/step"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
@@ -29,8 +27,6 @@ type plan struct {
 	longOnIntel bool
 	// segment is the one that LES, LSS, LDS, LFS and LGS load.
 	segment x86.Segment
-	// class is that of a control or debug register among the operands.
-	class x86.Class
 	// partial is the row's column: what stands after a fault.
 	partial isa.Partial
 }
@@ -58,7 +54,6 @@ const (
 	fromRM
 	fromImm
 	fromFixed
-	fromHigh
 	fromVVVV
 	fromOne
 	fromSegment
@@ -176,7 +171,7 @@ func familyOf(r *isa.Row) family {
 	case r.Attr&isa.AttrFar != 0 && (name == "CALL" || name == "JMP"):
 		return farBranches[name]
 	}
-	if f, ok := conditional(r, name); ok {
+	if f, ok := conditional(r); ok {
 		return f
 	}
 	if f, ok := byOperand(r, name); ok {
@@ -187,15 +182,15 @@ func familyOf(r *isa.Row) family {
 
 // conditional recognises the families of sixteen, whose condition is in the
 // opcode: Jcc (70 to 7F, 0F 80 to 8F), SETcc, CMOVcc and CMPccXADD.
-func conditional(r *isa.Row, name string) (family, bool) {
+func conditional(r *isa.Row) (family, bool) {
 	switch op := r.Opcode & 0xf0; {
 	case r.Map == isa.MapOne && op == 0x70, r.Map == isa.Map0F && op == 0x80:
 		return own(jcc), true
-	case r.Map == isa.Map0F && op == 0x90 && strings.HasPrefix(name, "SET"):
+	case r.Map == isa.Map0F && op == 0x90:
 		return simple(setcc), true
-	case r.Map == isa.Map0F && op == 0x40 && strings.HasPrefix(name, "CMOV"):
+	case r.Map == isa.Map0F && op == 0x40:
 		return simple(cmov), true
-	case r.Map == isa.MapVEX2 && op == 0xe0 && strings.HasPrefix(name, "CMP") && strings.HasSuffix(name, "XADD"):
+	case r.Map == isa.MapVEX2 && op == 0xe0:
 		return simple(cmpccxadd), true
 	}
 	return family{}, false
@@ -273,18 +268,7 @@ func makePlan(r *isa.Row) plan {
 		p.longOnIntel = true
 	}
 	p.segment = farSegments[r.Mnemonic.String()]
-	for i := range r.Operands[:r.NumOperands] {
-		if o := &r.Operands[i]; o.Class == x86.ClassControl || o.Class == x86.ClassDebug {
-			p.class = o.Class
-		}
-	}
-	if r.NumOperands > maxPlanned {
-		p.run = nil
-	}
-	if p.run == nil || r.Attr&isa.AttrNop != 0 {
-		return p
-	}
-	p.n = r.NumOperands
+	p.n = min(r.NumOperands, maxPlanned) // more has no row with semantics
 	for i := range r.Operands[:p.n] {
 		p.ops[i] = makeOperand(&r.Operands[i], f)
 	}
@@ -318,8 +302,8 @@ func makeOperand(o *isa.Operand, f family) operand {
 	case isa.KindFixed:
 		p.from = fromFixed
 		switch o.Class {
-		case x86.ClassHigh:
-			p.from = fromHigh
+		case x86.ClassHigh: // AH, of LAHF and SAHF alone, which see to it themselves
+			p.from = fromElsewhere
 		case x86.ClassSegment:
 			p.from = fromFixedSegment
 		}

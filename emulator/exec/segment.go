@@ -37,7 +37,8 @@ func loadFar(c *Context) {
 	c.setReg(c.inst.Reg, size, off)
 }
 
-// loadSegment checks a selector and its descriptor and stages the load.
+// loadSegment checks a selector and its descriptor and stages the load, which
+// goes with all the rest where the checks end the step.
 func (c *Context) loadSegment(seg x86.Segment, selector uint16) {
 	if !c.need(step.HookReadSegment | step.HookWriteSegment) {
 		return
@@ -51,9 +52,6 @@ func (c *Context) loadSegment(seg x86.Segment, selector uint16) {
 		r = c.nullSegment(seg, selector)
 	default:
 		r = c.descriptor(seg, selector)
-	}
-	if c.outcome != step.Okay {
-		return
 	}
 	r.Selector = selector
 	if seg == x86.SS {

@@ -79,9 +79,6 @@ const (
 
 // lookedUp ends LAR and LSL: without a descriptor the destination stays.
 func (c *Context) lookedUp(v uint64, ok bool) {
-	if c.outcome != step.Okay {
-		return
-	}
 	c.assign(x86.ZF, ok)
 	if ok {
 		c.setReg(c.inst.Reg, c.inst.OpSize, v)
@@ -104,17 +101,11 @@ func lsl(c *Context) {
 func verr(c *Context) {
 	raw, ok := c.visible(uint16(c.in[0]), 0)
 	attr := uint32(raw >> 40)
-	c.verified(ok && (attr&x86.AttrCode == 0 || attr&x86.AttrWritable != 0))
+	c.assign(x86.ZF, ok && (attr&x86.AttrCode == 0 || attr&x86.AttrWritable != 0))
 }
 
 func verw(c *Context) {
 	raw, ok := c.visible(uint16(c.in[0]), 0)
 	attr := uint32(raw >> 40)
-	c.verified(ok && attr&x86.AttrCode == 0 && attr&x86.AttrWritable != 0)
-}
-
-func (c *Context) verified(ok bool) {
-	if c.outcome == step.Okay {
-		c.assign(x86.ZF, ok)
-	}
+	c.assign(x86.ZF, ok && attr&x86.AttrCode == 0 && attr&x86.AttrWritable != 0)
 }

@@ -8,11 +8,7 @@ import (
 // push pushes a register, memory or immediate. The operand is read before rSP
 // changes: PUSH rSP pushes the old value.
 func push(c *Context) {
-	v := c.in[0]
-	if c.plan.ops[0].from == fromImm {
-		v = c.inst.Imm
-	}
-	c.push(v, c.inst.OpSize)
+	c.push(c.in[0], c.inst.OpSize)
 }
 
 // pushSegment pushes a selector: zero-extended to 64 bits, but moved as 16
@@ -73,7 +69,7 @@ func popf(c *Context) {
 // privilege level allows. resume is RF where it is loaded too.
 func (c *Context) loadFlags(v, resume x86.Flags) {
 	mask := status | x86.TF | x86.DF | x86.NT
-	if c.inst.OpSize > 2 {
+	if c.inst.OpSize != 2 {
 		mask |= x86.AC | x86.ID
 		c.resume = v & resume
 	}

@@ -266,7 +266,6 @@ func wrbase(c *Context) {
 	r.Base = c.reg(c.inst.RM, c.inst.OpSize)
 	if !c.canonical(r.Base) {
 		c.raise(x86.FaultCode(x86.VectorGP, 0))
-		return
 	}
 	if op := c.newOp(step.OpWriteSegment); op != nil {
 		op.Index = uint32(seg)
