@@ -46,6 +46,7 @@ type child struct {
 	ack      *atomic.Uint32
 	sent     uint32 // cases submitted, as in header.req
 	cpu      int    // on which it is pinned, or -1
+	refused  bool   // the kernel has refused it a descriptor, and it was killed
 }
 
 // newChild starts a child for a layout.
@@ -220,7 +221,7 @@ func (c *child) startFailure(img *image) error {
 	if step := h.failStep; step > 0 && step <= uint64(len(img.steps)) {
 		return fmt.Errorf("silicon: the runner's %s was refused: %w", img.steps[step-1], syscall.Errno(-h.failErrno))
 	}
-	return fmt.Errorf("silicon: the runner ended before it was ready: %v, signal %d at %#x of its text", c.proc.State(), h.failSigno, h.failRIP)
+	return fmt.Errorf("silicon: the runner ended before it was ready: %s", c.ending())
 }
 
 func (c *child) header() *header { return (*header)(c.ring.At(0)) }
@@ -280,6 +281,15 @@ func (c *child) submit(n int) (answered int, stuck bool, err error) {
 func (c *child) acked(first uint32, n int) int {
 	got := int(int32(c.ack.Load() - first))
 	return max(0, min(got, n))
+}
+
+// ending says how the process ended, of a child that is no longer of use.
+func (c *child) ending() string {
+	if !c.dead.Load() {
+		return "it broke its protocol"
+	}
+	h := c.header()
+	return fmt.Sprintf("%v, signal %d at %#x of its text", c.proc.State(), h.failSigno, h.failRIP)
 }
 
 // close ends the process and gives the memory back.

@@ -91,7 +91,7 @@ func (d *Decoder) DecodeBatch(codes [][]byte, mode x86.Mode, out []oracle.Decode
 		if got == n {
 			continue
 		}
-		if _, err = e.replace(); err != nil {
+		if _, err = e.replace(&e.replaced.Lost); err != nil {
 			break
 		}
 		if tries++; got > 0 {

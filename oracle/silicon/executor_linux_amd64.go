@@ -39,7 +39,7 @@ type Executor struct {
 	seq      uint64
 	retried  int // index in this Run of the case that was tried again, -1 none
 	tries    int // how often it was
-	respawns int
+	replaced Replaced
 	pid      atomic.Int64
 	// splitLock says that the kernel detects locked accesses across cache lines.
 	splitLock bool
@@ -47,6 +47,9 @@ type Executor struct {
 	reckless  bool // tests only: let a case reach the runner's memory
 	narrow    int  // tests only: as geometry.narrow
 	unchecked bool // run what is in quarantine too
+	// lostCase, of tests, is told of each case whose answer was missing or not
+	// right, and how the child ended.
+	lostCase func(index int, how string)
 	// refused is why the kernel does not build descriptors of 16-bit segments,
 	// and of 32-bit ones, "" as far as is known that it does.
 	refused [2]string
@@ -54,6 +57,11 @@ type Executor struct {
 
 // Option changes how an Executor works.
 type Option func(*Executor)
+
+// WithoutQuarantine runs also what is in quarantine: what comes back is this
+// machine's and may differ from run to run. SYSENTER, which goes through the
+// kernel, ends as a system call.
+func WithoutQuarantine() Option { return func(e *Executor) { e.unchecked = true } }
 
 // WithStop makes every case end by one stop, where that is possible: to compare
 // the stops with one another. The result of StopTrap shows its limits (see
@@ -89,7 +97,12 @@ func New(options ...Option) (*Executor, error) {
 func (e *Executor) Name() string { return "silicon" }
 
 // Respawns is how many children had to be replaced so far.
-func (e *Executor) Respawns() int { return e.respawns }
+func (e *Executor) Respawns() int {
+	return e.replaced.Moved + e.replaced.Refused + e.replaced.Stuck + e.replaced.Lost
+}
+
+// Replaced is Respawns by reason.
+func (e *Executor) Replaced() Replaced { return e.replaced }
 
 // Pid is the process id of the child that was started last. It may be called
 // from any goroutine, as by a test that kills the child.
@@ -136,12 +149,13 @@ func (e *Executor) child(l *oracle.Layout) (*child, error) {
 	return c, nil
 }
 
-// replace starts another child in the place of the first, which is finished.
-func (e *Executor) replace() (*child, error) {
+// replace starts another child in the place of the first, which is finished,
+// and counts it under the reason.
+func (e *Executor) replace(reason *int) (*child, error) {
 	old := e.children[0]
 	old.close()
 	e.children = append(e.children[:0], e.children[1:]...)
-	e.respawns++
+	*reason++
 	return e.child(old.g.layout)
 }
 
@@ -221,7 +235,7 @@ func (e *Executor) batch(c *child, cases []oracle.Case, results []oracle.Result,
 		}
 	}
 	if n == 0 && v == near {
-		_, err := e.replace() // another child lies elsewhere
+		_, err := e.replace(&e.replaced.Moved) // another child lies elsewhere
 		return next, err
 	}
 	got, stuck, err := e.fly(c, n, cases, results)
@@ -253,6 +267,9 @@ func (e *Executor) fly(c *child, n int, cases []oracle.Case, results []oracle.Re
 		if !e.collect(c, first+uint32(i), want, &e.pending[i], &cases[e.index[i]], &results[e.index[i]]) {
 			return i, stuck, nil
 		}
+		if c.refused {
+			return i + 1, stuck, nil // the others may have run without their descriptors
+		}
 		if p := &e.pending[i]; p.trial && !undefined(&cases[e.index[i]], &results[e.index[i]]) {
 			e.deferred = append(e.deferred, e.index[i])
 		}
@@ -279,15 +296,23 @@ func (e *Executor) lost(results []oracle.Result, index int, stuck bool) (int, er
 		e.retried, e.tries = index, 0
 	}
 	e.tries++
+	c, reason := e.children[0], &e.replaced.Lost
 	switch r := &results[index]; {
+	case c.refused:
+		reason = &e.replaced.Refused
+		e.tries-- // the case before it is to blame
 	case stuck:
+		reason = &e.replaced.Stuck
 		r.Ending, r.Note = oracle.RanAway, "the runner made no progress and was killed"
 		next++
 	case e.tries == maxTries:
 		r.Ending, r.Note = oracle.Died, "the runner died or broke its protocol at every try"
 		next++
 	}
-	_, err := e.replace()
+	if e.lostCase != nil && !c.refused {
+		e.lostCase(index, c.ending())
+	}
+	_, err := e.replace(reason)
 	return next, err
 }
 
@@ -335,7 +360,7 @@ func (e *Executor) pack(c *child, n int, cs *oracle.Case, r *oracle.Result, meas
 	s := c.slot(number)
 	p := &e.pending[n]
 	p.measured = measured
-	if why := c.g.compose(p, cs, e.stop, &c.pads, &s.code); why != "" {
+	if why := c.g.compose(p, cs, e.stop, &c.pads); why != "" {
 		reject(cs, r, why)
 		return answered
 	}
@@ -407,6 +432,7 @@ func (e *Executor) write(c *child, s *slot, p *plan, cs *oracle.Case) string {
 	s.far = uint64(uint32(cs.State.RIP)) | uint64(cs.State.Selector[x86.CS])<<32
 	s.ss = uint64(cs.State.Selector[x86.SS])
 	s.fsBase, s.gsBase = cs.FSBase, cs.GSBase
+	s.code = p.block
 	s.codeDst = c.base + offAlias + run.file + (p.blockAt - run.addr)
 	s.codeFill = uint64(run.fill) * 0x0101010101010101
 	s.mode = mode(p, cs)
@@ -537,6 +563,7 @@ func (e *Executor) collect(c *child, number uint32, seq uint64, p *plan, cs *ora
 	switch {
 	case a.kind == kindRefused:
 		// What the table holds now is not known: not this child again.
+		c.refused = true
 		c.proc.Kill()
 		reject(cs, r, e.refuse(syscall.Errno(-int64(a.err))))
 		return true
@@ -580,10 +607,10 @@ func (e *Executor) collect(c *child, number uint32, seq uint64, p *plan, cs *ora
 		r.Stray[i] = oracle.StrayWord{Address: s.stray[i].address, Value: s.stray[i].value}
 	}
 	if len(c.g.margins) > 0 {
-		c.g.addMargins(p, &s.code, out, r)
+		c.g.addMargins(p, out, r)
 	}
 	if c.g.writableCode {
-		c.g.addCode(p, &s.code, &s.outBytes, r)
+		c.g.addCode(p, &s.outBytes, r)
 	}
 	return true
 }

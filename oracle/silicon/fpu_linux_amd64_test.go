@@ -202,7 +202,7 @@ func TestNarrowVectors(t *testing.T) {
 		}
 		e := newExecutor(t)
 		e.narrow = narrow
-		_, err := e.replace() // the first child knows nothing of it
+		_, err := e.replace(&e.replaced.Moved) // the first child knows nothing of it
 		require.NoError(t, err)
 		for _, k := range knownCases() {
 			if k.vendor != "" {

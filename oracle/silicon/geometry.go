@@ -25,6 +25,9 @@ type geometry struct {
 	// writableCode says that some executable page is writable, so that the
 	// code of a case may change.
 	writableCode bool
+	// codeWindow says that a window lies in an executable page, so that code
+	// of a case before may lie where a window comes.
+	codeWindow bool
 	// narrow keeps the runner from registers that the CPU has: those of
 	// AVX-512 (1), of AVX too (2).
 	narrow int
@@ -139,6 +142,7 @@ func (g *geometry) widen() {
 	}
 	for _, w := range g.layout.Windows {
 		b := g.inBlock(w.Address)
+		g.codeWindow = g.codeWindow || g.runs[b.run].prot&oracle.ProtExec != 0
 		g.pieces = append(g.pieces, part{w.Address, b.offset + int(w.Address-b.addr), w.Length, g.runs[b.run].fill})
 	}
 	g.findMargins()

@@ -31,6 +31,14 @@ func (g *geometry) growable(m x86.Mode) (r *run, ok bool) {
 	return r, g.find(r.end) < 0 && (m == x86.Long64 || r.end <= 1<<32)
 }
 
+// growBase is the base of CS while the bytes at the end of the code pages grow.
+func growBase(r *run, m x86.Mode) uint64 {
+	if m == x86.Compat16 {
+		return r.end - oracle.PageSize
+	}
+	return 0
+}
+
 // grow writes a string of 1 to 15 bytes into the n-th slot from the next on.
 func (e *Executor) grow(c *child, n int, code []byte, m x86.Mode) {
 	r, _ := c.g.growable(m)
@@ -50,12 +58,12 @@ func (e *Executor) grow(c *child, n int, code []byte, m x86.Mode) {
 		s.rflags |= flagTF
 	}
 	s.ldtCount, s.sel, s.ss, s.fsBase, s.gsBase = 0, 0, SelectorSS, 0, 0
-	base, cs := uint64(0), uint64(SelectorCS64)
+	base, cs := growBase(r, m), uint64(SelectorCS64)
 	switch m {
 	case x86.Compat32:
 		cs = selectorCS32
 	case x86.Compat16:
-		cs, base = uint64(oracle.LDTSelector(0)), r.end-oracle.PageSize
+		cs = uint64(oracle.LDTSelector(0))
 		d, _ := descriptor(&x86.SegmentRegister{Selector: uint16(cs), Attributes: oracle.AttrCode16, Limit: 0xffff, Base: base})
 		if c.ldt[0] != d {
 			c.ldt[0], s.ldt[0], s.ldtCount = d, d, 1
@@ -83,24 +91,26 @@ func (e *Executor) grow(c *child, n int, code []byte, m x86.Mode) {
 }
 
 // grown reads the answer.
-func (e *Executor) grown(c *child, number uint32, seq uint64, code []byte) (p probed) {
+func (e *Executor) grown(c *child, number uint32, seq uint64, code []byte, m x86.Mode) (p probed) {
 	s := c.slot(number)
 	if s.outSeq != seq+c.canary || s.outKind != kindSignal {
 		return p
 	}
-	left, start := s.grow, s.rip
+	left := s.grow
 	if left >= uint64(len(code)) {
 		return p
 	}
 	p.ok = true
 	p.length = len(code) - int(left)
+	r, _ := c.g.growable(m)
+	start := r.end - uint64(p.length) - growBase(r, m)
 	trap, err, signo := s.outTrap, s.outErr, s.outSigno
 	if s.outRIP != start || signo == sigALRM || signo == sigSYS {
 		return p
 	}
 	switch trap {
 	case x86.VectorPF:
-		if signo == sigSEGV && err&x86.PFFetch != 0 && s.outCR2 == s.growEnd {
+		if signo == sigSEGV && err&x86.PFFetch != 0 && s.outCR2 == r.end {
 			p.length = 0
 		}
 	case x86.VectorUD:
@@ -127,7 +137,7 @@ func (e *Executor) probeAll(c *child, codes [][]byte, m x86.Mode, out []probed) 
 		return err
 	}
 	for i := range n {
-		out[i] = e.grown(c, first+uint32(i), e.seq-uint64(len(codes)-1-i), codes[i])
+		out[i] = e.grown(c, first+uint32(i), e.seq-uint64(len(codes)-1-i), codes[i], m)
 		if !out[i].ok {
 			break
 		}
@@ -151,7 +161,7 @@ func (e *Executor) measured(l *oracle.Layout, cases []oracle.Case, results []ora
 			return err
 		}
 		if c.dead.Load() {
-			if c, err = e.replace(); err != nil {
+			if c, err = e.replace(&e.replaced.Lost); err != nil {
 				return err
 			}
 		}
@@ -183,7 +193,7 @@ func (e *Executor) measured(l *oracle.Layout, cases []oracle.Case, results []ora
 				done++
 			}
 		case v == near:
-			if _, err := e.replace(); err != nil {
+			if _, err := e.replace(&e.replaced.Moved); err != nil {
 				return err
 			}
 		}
@@ -223,7 +233,7 @@ func (e *Executor) measure(c *child, cases []oracle.Case, list []int) error {
 		}
 		e.lengths[k] = notMeasured
 		if at < got {
-			p := e.grown(c, first+uint32(at), from+uint64(at)+1, e.codes[k][:e.codeLens[k]])
+			p := e.grown(c, first+uint32(at), from+uint64(at)+1, e.codes[k][:e.codeLens[k]], cases[list[k]].State.Mode)
 			switch {
 			case !p.ok, p.unclear, p.length == 0:
 			case p.undefined:

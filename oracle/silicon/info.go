@@ -27,8 +27,7 @@ type Info struct {
 	// Intercepted names the events that cost several times a page fault: a
 	// hypervisor takes them first.
 	Intercepted []string
-	// Masked says what the kernel could not be made to do: RDTSC, RDTSCP and
-	// CPUID fault in the child where it can.
+	// Masked are those of RDTSC and CPUID that fault in the child.
 	Masked []string
 	// QuarantinedRows of Rows of the instruction table are not compared.
 	QuarantinedRows, Rows int

@@ -157,3 +157,38 @@ func TestImpossibleLayout(t *testing.T) {
 		assert.Equal(t, oracle.Ended, results[1].Ending)
 	}
 }
+
+// TestWindowInCode: a window in code pages that cannot be written shows each
+// case's own bytes, wherever the case before it had its code.
+func TestWindowInCode(t *testing.T) {
+	l := &oracle.Layout{
+		Pages:   []oracle.Pages{{Address: 0x5000000, Count: 1, Prot: oracle.ProtRead | oracle.ProtExec, Fill: 0xcc}},
+		Windows: []oracle.Window{{Address: 0x5000013, Length: 70}},
+	}
+	e := newExecutor(t)
+	at := []uint64{0x5000020, 0x5000800, 0x5000000, 0x5000050, 0x5000020, 0x5000058, 0x5000800}
+	var cases []oracle.Case
+	for i, rip := range at {
+		c := NewCase(fromHex(t, "488b03"))
+		c.Layout, c.Memory = l, make([]byte, l.WindowBytes())
+		for j := range c.Memory {
+			c.Memory[j] = byte(16*i + 1)
+		}
+		c.State.RIP, c.State.GPR[x86.RBX] = rip, 0x5000030
+		cases = append(cases, c)
+	}
+	results := make([]oracle.Result, len(cases))
+	require.NoError(t, e.Run(cases, results))
+	for i := range results {
+		r := &results[i]
+		want := append([]byte{}, cases[i].Memory...)
+		for j, b := range cases[i].CodeBytes() {
+			if d := cases[i].State.RIP + uint64(j) - l.Windows[0].Address; d < uint64(len(want)) {
+				want[d] = b
+			}
+		}
+		assert.Equal(t, want, r.Memory, "case %d", i)
+		assert.Equal(t, uint64(16*i+1)*0x0101010101010101, r.State.GPR[x86.RAX], "case %d: %v", i, r.Event)
+		assert.Zero(t, r.NumStray, "case %d", i)
+	}
+}

@@ -116,9 +116,9 @@ func normalRegisters(p *plan, c *oracle.Case, r *oracle.Result) {
 	}
 }
 
-// entersKernel is true of SYSCALL and INT 80h; SYSENTER is not run.
+// entersKernel is true of SYSCALL, SYSENTER and INT 80h.
 func entersKernel(s *shape) bool {
-	return s.opmap == map0F && !s.vex && s.opcode == 0x05 || s.class == classINT && uint8(s.immediate) == 0x80
+	return s.opmap == map0F && !s.vex && (s.opcode == 0x05 || s.opcode == 0x34) || s.class == classINT && uint8(s.immediate) == 0x80
 }
 
 // signalFits says that a signal stands for the exception whose number came with

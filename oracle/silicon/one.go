@@ -25,3 +25,16 @@ func (e *Executor) One(c oracle.Case) (oracle.Result, error) {
 	err := e.Run([]oracle.Case{c}, results)
 	return results[0], err
 }
+
+// Replaced says how many children an executor has replaced, by reason.
+type Replaced struct {
+	// Moved: a case pointed at the child's own memory; another child lies
+	// elsewhere.
+	Moved int
+	// Refused: the kernel refused a descriptor of the local table.
+	Refused int
+	// Stuck: no progress in several seconds.
+	Stuck int
+	// Lost: the child died, or what it answered was not right.
+	Lost int
+}

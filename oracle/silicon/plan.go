@@ -46,7 +46,9 @@ const verifyShift = 6
 type plan struct {
 	stop Stop
 	sh   shape
-	// blockAt is the address of the block of code, code its offset there.
+	// block is the block of code before the case, at blockAt; codeOff is where
+	// the instruction begins in it.
+	block   [codeBytes]byte
 	blockAt uint64
 	codeOff int
 	length  int // bytes of code that lie in mapped pages
@@ -73,9 +75,9 @@ const (
 	notMeasured = -2 // asked in vain
 )
 
-// compose decides how a case is stopped and writes its block of code; p.measured
+// compose decides how a case is stopped and makes its block of code; p.measured
 // is set. It returns the field that is not supported, or "".
-func (g *geometry) compose(p *plan, c *oracle.Case, want Stop, pads *pads, out *[codeBytes]byte) string {
+func (g *geometry) compose(p *plan, c *oracle.Case, want Stop, pads *pads) string {
 	rip := c.CodeAddress()
 	p.start, p.base = rip, rip-c.State.RIP
 	p.run = g.find(rip)
@@ -98,6 +100,7 @@ func (g *geometry) compose(p *plan, c *oracle.Case, want Stop, pads *pads, out *
 	p.blockAt = min(p.blockAt, r.end-codeBytes)
 	p.codeOff = int(rip - p.blockAt)
 	p.segments(c)
+	out := &p.block
 	overlap := g.fillBlock(p, r, c, out)
 	copy(out[p.codeOff:], c.Code[:p.length])
 
@@ -215,13 +218,17 @@ func choose(p *plan, m *memory, overlap bool) Stop {
 	if m.c.State.RFLAGS&uint64(x86.TF) != 0 {
 		return StopTrap // the case itself asks for it
 	}
+	if (s.class == classRelative || s.class == classIndirect) && s.uses&usesRSP != 0 && p.touchesCode(m) {
+		return StopTrap // a CALL may push over what stops it
+	}
 	switch s.class {
 	case classUnknown:
 		if p.measured == notAsked && !s.goes {
 			p.trial = true
 			return StopBreakpoint
 		}
-		if p.measured == notValid || p.measured > 0 && !s.goes && m.stops(p.next+p.base) {
+		// What is not known may overwrite what stops it.
+		if p.measured == notValid || p.measured > 0 && !s.goes && !m.g.writableCode && m.stops(p.next+p.base) {
 			return StopBreakpoint
 		}
 		return StopTrap
@@ -261,11 +268,10 @@ func choosePlain(p *plan, m *memory, overlap bool) Stop {
 		}
 		return StopBreakpoint
 	}
-	writable := m.g.runs[p.run].prot&oracle.ProtWrite != 0
-	if m.stops(p.next+p.base) && !(writable && !p.farFromCode(m)) {
+	if m.stops(p.next+p.base) && !p.touchesCode(m) {
 		return StopBreakpoint // which the instruction does not overwrite
 	}
-	if s.uses&storesFlags != 0 && fits {
+	if s.uses&storesFlags != 0 && fits && !overlap {
 		return StopPad // PUSHF would store the trap flag; it reads no memory, and so no pad
 	}
 	return StopTrap
@@ -410,6 +416,21 @@ func (s *shape) linear(c *oracle.Case, ea uint64, seg x86.Segment) uint64 {
 		ea = uint64(uint32(ea))
 	}
 	return ea
+}
+
+// touchesCode says that an operand of the instruction may be in code that can be
+// written.
+func (p *plan) touchesCode(m *memory) bool {
+	if !m.g.writableCode {
+		return false
+	}
+	const writable = oracle.ProtWrite | oracle.ProtExec
+	for i := range m.g.runs {
+		if r := &m.g.runs[i]; r.prot&writable == writable && p.touches(m.c, r.near, r.nearLen) {
+			return true
+		}
+	}
+	return false
 }
 
 // farFromCode says that no operand of the instruction is near the code pages,

@@ -58,7 +58,7 @@ func TestNoSystemCall(t *testing.T) {
 	for nr := range uint64(512) {
 		for _, code := range []string{"0f05", "cd80"} {
 			c := NewCase(fromHex(t, code))
-			c.State.GPR[0], c.State.GPR[7] = nr, 1
+			c.State.GPR[0], c.State.GPR[7], c.State.GPR[3] = nr, 0x7ffffff0, 0x7ffffff0 // no descriptor, process or address
 			cases = append(cases, c)
 		}
 	}

@@ -208,8 +208,7 @@ func TestTrapAgrees(t *testing.T) {
 	for i := range cases {
 		var p plan
 		pad := testPads
-		var block [codeBytes]byte
-		if g.compose(&p, &cases[i], StopAuto, &pad, &block) != "" || p.stop == StopTrap || !forcible(StopTrap, &p) {
+		if g.compose(&p, &cases[i], StopAuto, &pad) != "" || p.stop == StopTrap || !forcible(StopTrap, &p) {
 			continue
 		}
 		if a[i].Ending == b[i].Ending && a[i].Ending != oracle.Ended {

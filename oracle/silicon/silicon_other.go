@@ -19,6 +19,9 @@ type Option func(*Executor)
 // WithStop has no effect here.
 func WithStop(Stop) Option { return func(*Executor) {} }
 
+// WithoutQuarantine has no effect here.
+func WithoutQuarantine() Option { return func(*Executor) {} }
+
 // WithCPU has no effect here.
 func WithCPU(int) Option { return func(*Executor) {} }
 
@@ -32,6 +35,9 @@ func (e *Executor) Name() string { return "silicon" }
 
 // Respawns is 0.
 func (e *Executor) Respawns() int { return 0 }
+
+// Replaced is nothing.
+func (e *Executor) Replaced() Replaced { return Replaced{} }
 
 // Pid is 0.
 func (e *Executor) Pid() int { return 0 }

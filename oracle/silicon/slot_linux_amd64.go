@@ -159,7 +159,7 @@ type config struct {
 	avx2     uint64 // check with 32-byte loads
 	xrstor   uint64 // XRSTOR exists
 	vectors  uint64 // vectorsXMM …
-	rewrite  uint64 // code pages are writable: put the fill back after each case
+	rewrite  uint64 // code pages are writable or have windows: put the fill back after each case
 	_        [7]uint64
 	window   [maxWindows]window
 	run      [maxRuns]checkedRun

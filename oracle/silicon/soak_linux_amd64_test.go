@@ -3,10 +3,13 @@ package silicon
 import (
 	"encoding/binary"
 	"flag"
+	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -95,10 +98,13 @@ func TestSoak(t *testing.T) {
 	e := newExecutor(t)
 	s := newStream(*soakSeed, batch)
 	results := make([]oracle.Result, batch)
-	endings := map[oracle.Ending]int{}
-	var died []string
-	start, first := time.Now(), 0
-	for done := 0; done < *soakCases; done += batch {
+	endings, notes := map[oracle.Ending]int{}, map[string]int{}
+	var died, deaths []string
+	start, first, done := time.Now(), 0, 0
+	e.lostCase = func(index int, how string) {
+		deaths = append(deaths, fmt.Sprintf("%s: case %d, %s", how, done+index, describeCase(&s.cases[index])))
+	}
+	for ; done < *soakCases; done += batch {
 		s.next()
 		for i := range results {
 			results[i].Ending, results[i].Steps = oracle.NumEndings, -1
@@ -111,6 +117,9 @@ func TestSoak(t *testing.T) {
 			r := &results[i]
 			require.NotEqual(t, oracle.NumEndings, r.Ending, "case %d was not answered", done+i)
 			endings[r.Ending]++
+			if r.Note != "" {
+				notes[fmt.Sprintf("%v: %s", r.Ending, r.Note)]++
+			}
 			if r.Ending == oracle.Died && len(died) < 20 {
 				died = append(died, describeCase(&s.cases[i]))
 			}
@@ -122,14 +131,27 @@ func TestSoak(t *testing.T) {
 			runtime.GC()
 			first = resident(t)
 		}
+		if tenth := max(*soakCases/10, 1_000_000); done/tenth != (done+batch)/tenth {
+			t.Logf("%d cases after %v, %+v", done+batch, time.Since(start).Round(time.Second), e.Replaced())
+		}
 	}
 	runtime.GC()
 	grown := resident(t) - first
-	t.Logf("%d cases in %v, %v; %d children replaced, %d cases killed one at every try; the parent grew by %d KiB",
-		*soakCases, time.Since(start).Round(time.Millisecond), endings, e.Respawns(), endings[oracle.Died], grown>>10)
+	replaced := e.Replaced()
+	t.Logf("%d cases in %v, %v, %.2f %% quarantined; children replaced: %+v; %d cases killed one at every try; the parent grew by %d KiB",
+		done, time.Since(start).Round(time.Millisecond), endings, 100*float64(endings[oracle.Quarantined])/float64(done), replaced, endings[oracle.Died], grown>>10)
+	for _, n := range slices.Sorted(maps.Keys(notes)) {
+		t.Logf("%9d %s", notes[n], n)
+	}
 	for _, c := range died {
 		t.Log("died: ", c)
 	}
+	for i, c := range deaths {
+		if i < 50 {
+			t.Log("a child was lost: ", c)
+		}
+	}
+	assert.Equal(t, replaced.Lost+replaced.Stuck, len(deaths), "a child was lost without a case")
 	assert.Less(t, grown, 8<<20, "the parent's memory grows")
 	assert.Zero(t, endings[oracle.Died])
 }
@@ -178,7 +200,7 @@ func TestSoakRepeat(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d cases twice, %d differ, %d children replaced", *soakRepeat, differ, e.Respawns())
+	t.Logf("%d cases twice, %d differ, children replaced: %+v", *soakRepeat, differ, e.Replaced())
 	assert.Zero(t, differ)
 }
 

@@ -24,7 +24,7 @@ func addStray(r *oracle.Result, w oracle.StrayWord) {
 // addMargins reports what changed in the bytes by which windows were widened:
 // to the case they are outside. Words are reported whole, with the bytes of a
 // window among them as they are after the run.
-func (g *geometry) addMargins(p *plan, block *[codeBytes]byte, out []byte, r *oracle.Result) {
+func (g *geometry) addMargins(p *plan, out []byte, r *oracle.Result) {
 	last := ^uint64(0) // margins are in order; a short window has two in one word
 	for i := range g.margins {
 		m := &g.margins[i]
@@ -32,7 +32,7 @@ func (g *geometry) addMargins(p *plan, block *[codeBytes]byte, out []byte, r *or
 			addr := m.addr + uint64(j)
 			was := m.fill
 			if d := addr - p.blockAt; d < codeBytes {
-				was = block[d] // the code of the case
+				was = p.block[d] // the code of the case
 			}
 			if out[m.offset+j] == was || addr&^7 == last {
 				continue
@@ -46,12 +46,12 @@ func (g *geometry) addMargins(p *plan, block *[codeBytes]byte, out []byte, r *or
 
 // addCode reports what the case changed of its own block of code, where code
 // pages are writable and no window covers it.
-func (g *geometry) addCode(p *plan, before, after *[codeBytes]byte, r *oracle.Result) {
+func (g *geometry) addCode(p *plan, after *[codeBytes]byte, r *oracle.Result) {
 	if g.runs[p.run].prot&oracle.ProtWrite == 0 {
 		return
 	}
 	for i := 0; i < codeBytes; i += 8 {
-		old, now := binary.LittleEndian.Uint64(before[i:]), binary.LittleEndian.Uint64(after[i:])
+		old, now := binary.LittleEndian.Uint64(p.block[i:]), binary.LittleEndian.Uint64(after[i:])
 		if old != now && g.inBlock(p.blockAt+uint64(i)) == nil {
 			addStray(r, oracle.StrayWord{Address: p.blockAt + uint64(i), Value: now})
 		}

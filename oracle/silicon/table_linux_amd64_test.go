@@ -257,11 +257,10 @@ func TestStopsAgree(t *testing.T) {
 			apply(t, &c, k.in)
 			var p plan
 			pad := testPads
-			var block [codeBytes]byte
 			g, err := newGeometry(oracle.DefaultLayout)
 			require.NoError(t, err)
 			g.branches = auto.branches
-			if g.compose(&p, &c, StopAuto, &pad, &block) != "" || !forcible(stop, &p) {
+			if g.compose(&p, &c, StopAuto, &pad) != "" || !forcible(stop, &p) {
 				continue
 			}
 			want, got := runOne(t, auto, &c), runOne(t, forced, &c)

@@ -56,32 +56,6 @@ var excuses = []excuse{
 			return slow.Ending == oracle.Unsupported || fast.Ending == oracle.Unsupported
 		},
 	},
-	{
-		"code-overwritten", "in writable code the runner may wait for an INT3 behind the instruction that the instruction has overwritten", false,
-		func(c *oracle.Case, _ *opcode, slow, _ *oracle.Result) bool {
-			return c.Layout.Find(c.CodeAddress()).Prot&oracle.ProtWrite != 0 && writesBehind(c, slow)
-		},
-	},
-}
-
-// writesBehind says that a case has changed its code or what follows it.
-func writesBehind(c *oracle.Case, r *oracle.Result) bool {
-	from := c.CodeAddress() - 8
-	for _, w := range r.Stray[:min(r.NumStray, oracle.MaxStray)] {
-		if w.Address-from < 32 {
-			return true
-		}
-	}
-	at := 0
-	for _, w := range c.Layout.Windows {
-		for i := range uint64(w.Length) {
-			if w.Address+i-from < 32 && r.Memory[at] != c.Memory[at] {
-				return true
-			}
-			at++
-		}
-	}
-	return false
 }
 
 // compare compares one case; it returns what differs, or "".

@@ -36,6 +36,20 @@ func TestLayouts(t *testing.T) {
 			[]uint64{0x5000040, 0x5000fe9, 0x5001000, 0x5001ff4, 0x5001048},
 		},
 		{
+			"odd windows in writable code", &oracle.Layout{
+				Pages:   []oracle.Pages{{Address: 0x5000000, Count: 2, Prot: rwx, Fill: 0xcc}},
+				Windows: []oracle.Window{{Address: 0x5000ff0, Length: 32}, {Address: 0x5000083, Length: 5}, {Address: 0x5000fc1, Length: 3}},
+			},
+			[]uint64{0x5000fe9, 0x5000fe0, 0x500007b, 0x5000080, 0x5000085, 0x5000089, 0x5000fbe, 0x5001003, 0x500100e, 0x5001ff4},
+		},
+		{
+			"odd windows in code", &oracle.Layout{
+				Pages:   []oracle.Pages{{Address: 0x5000000, Count: 1, Prot: rx, Fill: 0xcc}, {Address: 0x6000000, Count: 1, Prot: rw}},
+				Windows: []oracle.Window{{Address: 0x5000ff0, Length: 16}, {Address: 0x5000083, Length: 5}, {Address: 0x6000001, Length: 30}},
+			},
+			[]uint64{0x5000fe9, 0x5000fe0, 0x500007b, 0x5000080, 0x5000085, 0x5000089, 0x5000ff1},
+		},
+		{
 			"far apart, another fill", &oracle.Layout{
 				Pages: []oracle.Pages{
 					{Address: 0x7ffffff00000, Count: 1, Prot: rx, Fill: 0x90},
@@ -51,9 +65,9 @@ func TestLayouts(t *testing.T) {
 			require.NoError(t, l.layout.Validate())
 			slow, fast := newExecutor(t), newRunner(t)
 			a := newAgreement()
-			r := rand.New(rand.NewPCG(9, 9))
+			r := rand.New(rand.NewPCG(*randomSeed, 9))
 			var cases []oracle.Case
-			for range 1200 {
+			for range max(1200, *randomCount/10) {
 				b := fromHex(t, layoutStrings[r.IntN(len(layoutStrings))])
 				if r.IntN(3) == 0 {
 					b = randomString(r)

@@ -232,16 +232,20 @@ func TestRefusals(t *testing.T) {
 // case; the rest works.
 func TestNoLDT(t *testing.T) {
 	inside(t, sandbox{apply: func() error { return deny(unix.SYS_MODIFY_LDT, syscall.ENOSYS) }}, func(t *testing.T) {
-		e, err := New()
-		require.NoError(t, err)
-		defer func() { assert.NoError(t, e.Close()) }()
-		cases := []oracle.Case{newCase(x86.Long64, []byte{0x90}), newCase(x86.Compat16, []byte{0x90}), newCase(x86.Compat32, []byte{0x90})}
-		results := run(t, e, cases)
-		assert.Equal(t, oracle.Ended, results[0].Ending)
-		assert.Equal(t, oracle.Unsupported, results[1].Ending)
-		assert.Contains(t, results[1].Note, "modify_ldt")
-		assert.Equal(t, oracle.Ended, results[2].Ending)
-		assert.Zero(t, e.Respawns())
+		var cases []oracle.Case
+		for _, m := range []x86.Mode{x86.Long64, x86.Compat16, x86.Compat32, x86.Compat16, x86.Long64} {
+			cases = append(cases, newCase(m, []byte{0x90}))
+		}
+		for _, e := range []engine{newExecutor(t), newRunner(t)} {
+			for i, r := range run(t, e, cases) {
+				want := oracle.Ended
+				if cases[i].State.Mode == x86.Compat16 {
+					want = oracle.Unsupported
+					assert.Contains(t, r.Note, "function not implemented", e.Name())
+				}
+				assert.Equal(t, want, r.Ending, "%s, case %d: %s", e.Name(), i, r.Note)
+			}
+		}
 	})
 }
 

@@ -111,7 +111,7 @@ func (t *tracee) start(base uint64) error {
 	if sig != unix.SIGTRAP {
 		return fmt.Errorf("ptrace: the child began with signal %v, expected SIGTRAP", sig)
 	}
-	if _, _, errno := syscall.RawSyscall6(syscall.SYS_PTRACE, ptraceSetOptions, uintptr(t.pid), 0, optionExitKill, 0, 0); errno != 0 {
+	if _, _, errno := syscall.RawSyscall6(syscall.SYS_PTRACE, unix.PTRACE_SETOPTIONS, uintptr(t.pid), 0, unix.PTRACE_O_EXITKILL, 0, 0); errno != 0 {
 		return fmt.Errorf("ptrace: SETOPTIONS(EXITKILL): %w", errno)
 	}
 	return nil
@@ -139,7 +139,7 @@ func (s *setup) call(name string, nr uint64, args ...uint64) (uint64, error) {
 	if err := t.setRegs(); err != nil {
 		return 0, err
 	}
-	sig, err := t.resume(ptraceCont)
+	sig, err := t.resume(unix.PTRACE_CONT)
 	if err != nil {
 		return 0, fmt.Errorf("ptrace: %s in the child: %w", name, err)
 	}
@@ -203,9 +203,7 @@ func (s *setup) run() error {
 	}{
 		{"prctl(SET_NAME)", true, unix.SYS_PRCTL, []uint64{unix.PR_SET_NAME, s.put([]byte("ringfence-step\x00"))}},
 		{"setrlimit(CORE)", true, unix.SYS_SETRLIMIT, []uint64{unix.RLIMIT_CORE, s.put(words(0, 0))}},
-		// So that runs repeat, RDTSC faults, and CPUID where the CPU can make it.
-		{"prctl(SET_TSC)", true, unix.SYS_PRCTL, []uint64{unix.PR_SET_TSC, unix.PR_TSC_SIGSEGV}},
-		{"arch_prctl(SET_CPUID)", true, unix.SYS_ARCH_PRCTL, []uint64{0x1012, 0}},
+		{"prctl(SET_TSC)", true, unix.SYS_PRCTL, []uint64{unix.PR_SET_TSC, unix.PR_TSC_SIGSEGV}}, // so that runs repeat
 		{"prctl(NO_NEW_PRIVS)", false, unix.SYS_PRCTL, []uint64{unix.PR_SET_NO_NEW_PRIVS, 1}},
 	} {
 		if _, err := s.call(c.name, c.nr, c.args...); err != nil && !c.ignore {

@@ -45,18 +45,7 @@ type siginfo struct {
 	_     [104]byte
 }
 
-const (
-	ptraceCont       = 7      // PTRACE_CONT
-	ptraceStep       = 9      // PTRACE_SINGLESTEP
-	ptraceGetRegs    = 12     // PTRACE_GETREGS
-	ptraceSetRegs    = 13     // PTRACE_SETREGS
-	ptraceSetOptions = 0x4200 // PTRACE_SETOPTIONS
-	ptraceGetSiginfo = 0x4202 // PTRACE_GETSIGINFO
-	ptraceGetRegSet  = 0x4204 // PTRACE_GETREGSET
-	ptraceSetRegSet  = 0x4205 // PTRACE_SETREGSET
-	optionExitKill   = 1 << 20
-	noteXState       = 0x202 // NT_X86_XSTATE of <elf.h>
-)
+const noteXState = 0x202 // NT_X86_XSTATE of <elf.h>
 
 // request makes a ptrace request. None of those used here blocks.
 func (t *tracee) request(what, addr uintptr, data unsafe.Pointer) error {
@@ -71,7 +60,7 @@ func (t *tracee) request(what, addr uintptr, data unsafe.Pointer) error {
 }
 
 func (t *tracee) getRegs() error {
-	if err := t.request(ptraceGetRegs, 0, unsafe.Pointer(&t.regs)); err != nil {
+	if err := t.request(unix.PTRACE_GETREGS, 0, unsafe.Pointer(&t.regs)); err != nil {
 		return fmt.Errorf("ptrace: GETREGS: %w", err)
 	}
 	return nil
@@ -79,14 +68,14 @@ func (t *tracee) getRegs() error {
 
 func (t *tracee) setRegs() error {
 	t.regs.Orig_rax = ^uint64(0) // no system call to restart
-	if err := t.request(ptraceSetRegs, 0, unsafe.Pointer(&t.regs)); err != nil {
+	if err := t.request(unix.PTRACE_SETREGS, 0, unsafe.Pointer(&t.regs)); err != nil {
 		return fmt.Errorf("ptrace: SETREGS: %w", err)
 	}
 	return nil
 }
 
 func (t *tracee) getSiginfo() error {
-	if err := t.request(ptraceGetSiginfo, 0, unsafe.Pointer(&t.info)); err != nil {
+	if err := t.request(unix.PTRACE_GETSIGINFO, 0, unsafe.Pointer(&t.info)); err != nil {
 		return fmt.Errorf("ptrace: GETSIGINFO: %w", err)
 	}
 	return nil
@@ -130,7 +119,7 @@ func (t *tracee) wait() (unix.Signal, error) {
 // may come at any time.
 const stopTicks = 3
 
-// resume lets the child go on (ptraceStep or ptraceCont) until an exception or a
+// resume lets the child go on (unix.PTRACE_SINGLESTEP or unix.PTRACE_CONT) until an exception or a
 // refused system call stops it, and says which signal the kernel made of it; 0
 // means that it ran away. Signals that others have sent are thrown away.
 func (t *tracee) resume(how uintptr) (unix.Signal, error) {

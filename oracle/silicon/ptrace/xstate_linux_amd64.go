@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
 	"github.com/seed-4e121ece/ringfence/oracle"
@@ -46,7 +48,7 @@ const known = x86.ComponentX87 | x86.ComponentSSE | x86.ComponentAVX | x86.Compo
 
 // init learns the size of the image and where the components are.
 func (x *xstate) init(t *tracee) error {
-	if err := t.regSet(ptraceGetRegSet); err != nil {
+	if err := t.regSet(unix.PTRACE_GETREGSET); err != nil {
 		return fmt.Errorf("%w (the kernel offers no XSAVE image)", err)
 	}
 	x.features = x86.Component(binary.LittleEndian.Uint64(x.image[xXCR0:])) & known
@@ -91,12 +93,12 @@ func (x *xstate) set(t *tracee, f *x86.FPU) error {
 		le.PutUint16(b[xST+16*i+8:], f.ST[i].SignExponent)
 	}
 	x.vector(f.Loaded, func(at int, v *uint64) { le.PutUint64(b[at:], *v) }, f)
-	return t.regSet(ptraceSetRegSet)
+	return t.regSet(unix.PTRACE_SETREGSET)
 }
 
 // get reads the child's state.
 func (x *xstate) get(t *tracee, f *x86.FPU) error {
-	if err := t.regSet(ptraceGetRegSet); err != nil {
+	if err := t.regSet(unix.PTRACE_GETREGSET); err != nil {
 		return err
 	}
 	b := x.image[:x.size]
