@@ -16,7 +16,7 @@ func CheckPromises(state *x86.State, fx *Effects, out Outcome) error {
 	if out != fx.Outcome {
 		return fmt.Errorf("step returned %v, effects say %v", out, fx.Outcome)
 	}
-	for _, check := range [...]func(*x86.State, *Effects) error{checkOutcome, checkStaged, checkAccesses, checkLocked, checkInst, checkRIP} {
+	for _, check := range [...]func(*x86.State, *Effects) error{checkOutcome, checkStaged, checkRetire, checkAccesses, checkLocked, checkInst, checkRIP} {
 		if err := check(state, fx); err != nil {
 			return fmt.Errorf("%v: %w", out, err)
 		}
@@ -64,6 +64,36 @@ func checkOutcome(_ *x86.State, fx *Effects) error {
 	return nil
 }
 
+// checkRetire: each retire flag is there exactly for the instructions that it is
+// about, which no comparison of registers could tell.
+func checkRetire(state *x86.State, fx *Effects) error {
+	if fx.Outcome != Okay {
+		return nil
+	}
+	one := func(opcode uint8) bool { return fx.Inst.Map == isa.MapOne && fx.Inst.Opcode == opcode }
+	want := Retire(0)
+	for i := range fx.Ops[:fx.NumOps] {
+		if op := &fx.Ops[i]; op.Kind == step.OpWriteSegment && op.Index == uint32(x86.SS) && !one(0xcf) {
+			want |= step.RetireMovSS
+		}
+	}
+	switch before := x86.Flags(state.RFLAGS); {
+	case one(0xf4):
+		want |= step.RetireHLT
+	case one(0xfb) && before&x86.IF == 0:
+		want |= step.RetireSTI
+	case one(0xcf):
+		want |= step.RetireUnblockNMI
+	}
+	if x86.Flags(state.RFLAGS)&x86.TF != 0 && want&step.RetireMovSS == 0 {
+		want |= step.RetireSingleStep
+	}
+	if fx.Retire != want {
+		return fmt.Errorf("retire flags %q: want %q", fx.Retire, want)
+	}
+	return nil
+}
+
 // checkStaged: what does not retire stages nothing, but for what its row
 // leaves behind after a fault.
 func checkStaged(_ *x86.State, fx *Effects) error {
@@ -92,8 +122,9 @@ func checkStaged(_ *x86.State, fx *Effects) error {
 	return nil
 }
 
-// checkAccesses: a memory operand is read once; what is to be written has been
-// read with write intent, or probed, in this step.
+// checkAccesses: a memory operand is read once and written once, which a device
+// would notice and memory does not; what is to be written has been read with
+// write intent, or probed, in this step.
 func checkAccesses(_ *x86.State, fx *Effects) error {
 	log := fx.Accesses[:fx.NumAccesses]
 	for i := range log {
@@ -111,6 +142,9 @@ func checkAccesses(_ *x86.State, fx *Effects) error {
 		op := &fx.Ops[i]
 		switch op.Kind {
 		case step.OpWrite, step.OpWriteWide, step.OpCompareExchange:
+			if writtenTwice(fx.Ops[:i], &op.Access) {
+				return fmt.Errorf("operation %d writes %v:%#x, which another has written", i, op.Access.Segment, op.Access.Offset)
+			}
 			if !probed(log, &op.Access) {
 				return fmt.Errorf("operation %d writes %d bytes at %v:%#x, which was not probed", i, op.Access.Size, op.Access.Segment, op.Access.Offset)
 			}
@@ -125,6 +159,19 @@ func reads(a *step.Access) bool { return a.Intent == step.IntentRead || a.Intent
 // coincide: CMPS, and ENTER, whose final check may meet what it copied.
 func twoSources(fx *Effects) bool {
 	return fx.Inst.Map == isa.MapOne && (fx.Inst.Opcode|1 == 0xa7 || fx.Inst.Opcode == 0xc8)
+}
+
+// writtenTwice says that one of the operations writes the same place.
+func writtenTwice(ops []step.Op, w *step.Access) bool {
+	for i := range ops {
+		switch op := &ops[i]; op.Kind {
+		case step.OpWrite, step.OpWriteWide, step.OpCompareExchange:
+			if op.Access.Segment == w.Segment && op.Access.Offset == w.Offset {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func probed(log []step.Access, w *step.Access) bool {

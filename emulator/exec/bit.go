@@ -99,10 +99,7 @@ func andn(c *Context) { c.extracted(^c.in[1] & c.in[2]) }
 
 func bextr(c *Context) {
 	start, length := c.in[2]&0xff, c.in[2]>>8&0xff
-	r := c.in[1] >> start
-	if length < 64 {
-		r &= 1<<length - 1
-	}
+	r := c.in[1] >> start & (1<<length - 1)
 	c.extracted(r & c.mask)
 	c.flags &^= x86.SF
 }
@@ -135,11 +132,7 @@ func tzmsk(c *Context)   { c.minusOne(^c.in[1] & (c.in[1] - 1)) }
 
 func bzhi(c *Context) {
 	n := c.in[2] & 0xff
-	r := c.in[1]
-	if n < uint64(c.bits()) {
-		r &= 1<<n - 1
-	}
-	c.isolated(r, n >= uint64(c.bits()))
+	c.isolated(c.in[1]&(1<<n-1), n >= uint64(c.bits()))
 }
 
 // pdep deposits the low bits of the first source where the mask has ones.

@@ -4,7 +4,7 @@ import "github.com/seed-4e121ece/ringfence/emulator/x86"
 
 // isHigh says that register number n, one byte wide, means AH, CH, DH or BH:
 // 4 to 7 without a REX prefix (SDM vol. 1, 3.4.1.1).
-func (c *Context) isHigh(n uint8) bool { return n-4 < 4 && c.inst.REX == 0 }
+func (c *Context) isHigh(n uint8) bool { return n&^3 == 4 && c.inst.REX == 0 }
 
 // reg returns the low size bytes of general-purpose register n, as it was
 // before the step.
@@ -33,7 +33,7 @@ func (c *Context) setReg(n, size uint8, v uint64) {
 		v = uint64(uint32(v))
 	case 2:
 		v = c.current(n)&^0xffff | v&0xffff
-	default:
+	case 1:
 		if c.isHigh(n) {
 			c.setHigh(n-4, v)
 			return

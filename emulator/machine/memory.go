@@ -261,6 +261,9 @@ func (m *Machine) overlayPart(physical uint64, b []byte) {
 
 // ReadBytes implements step.Bus.
 func (m *Machine) ReadBytes(a step.Access, buf []byte, ev *x86.Event) step.Outcome {
+	if len(buf) != int(a.Size) {
+		return step.Unhandleable // no question of an honest emulator
+	}
 	var t target
 	if out := m.translate(&a, &t, ev); out != step.Okay {
 		return out
@@ -308,6 +311,9 @@ func (m *Machine) ProbeWrite(a step.Access, value uint64, ev *x86.Event) step.Ou
 
 // ProbeWriteBytes implements step.Bus.
 func (m *Machine) ProbeWriteBytes(a step.Access, data []byte, ev *x86.Event) step.Outcome {
+	if len(data) != int(a.Size) {
+		return step.Unhandleable // no question of an honest emulator
+	}
 	var t target
 	if out := m.translate(&a, &t, ev); out != step.Okay {
 		return out
@@ -361,6 +367,9 @@ func (m *Machine) storeAt(t *target, size uint8, value uint64) {
 
 // WriteBytes implements step.Bus.
 func (m *Machine) WriteBytes(a step.Access, data []byte, ev *x86.Event) step.Outcome {
+	if len(data) != int(a.Size) {
+		return step.Unhandleable // no question of an honest emulator
+	}
 	var t target
 	if out := m.translate(&a, &t, ev); out != step.Okay {
 		return out

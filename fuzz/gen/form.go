@@ -40,7 +40,30 @@ func (g *Generator) instruction(t *text, id isa.ID) {
 	g.useless(p, row, r.Uint64())
 	f.Prefixes = p.bytes()
 	t.n = len(decode.Encode(t.b[:0], id, g.mode, f))
+	if row.Map >= isa.MapVEX1 {
+		reserved(t, p.n, v>>49)
+	}
 	g.disorder(t, r.Uint64())
+}
+
+// reserved changes, in one case of sixteen, a bit of what follows the first
+// byte of VEX, EVEX or XOP at a place: vvvv where it names nothing, L, W, pp, a
+// map, a bit that must be as it is.
+func reserved(t *text, at int, v uint64) {
+	if v&15 != 0 {
+		return
+	}
+	payload := 2
+	switch t.b[at] {
+	case 0xc5:
+		payload = 1
+	case 0x62:
+		payload = 3
+	}
+	if at+payload >= t.n {
+		return
+	}
+	t.b[at+1+int(v>>4&7)%payload] ^= 1 << (v >> 7 & 7)
 }
 
 func (t *text) add(b byte) {
