@@ -101,7 +101,8 @@ func (r *Runner) Run(ctx context.Context, m *Mutant) *Verdict {
 	}
 	r.run(program, v)
 	if v.End == Diverged {
-		again := &Verdict{Mutant: m, Limit: v.Limit}
+		// It stops at the same case, however slow the machine has become.
+		again := &Verdict{Mutant: m, Limit: 3 * v.Limit}
 		if r.run(program, again); again.Unseen() || again.End == Diverged && again.Answer.What != v.Answer.What {
 			v.End = Unstable
 			v.Output = "a second run with the same seed: " + again.String()
