@@ -142,6 +142,9 @@ func checkAccesses(_ *x86.State, fx *Effects) error {
 		op := &fx.Ops[i]
 		switch op.Kind {
 		case step.OpWrite, step.OpWriteWide, step.OpCompareExchange:
+			if op.Access.Intent != step.IntentWrite && op.Access.Intent != step.IntentSystem {
+				return fmt.Errorf("operation %d is a write with the intent %v", i, op.Access.Intent)
+			}
 			if writtenTwice(fx.Ops[:i], &op.Access) {
 				return fmt.Errorf("operation %d writes %v:%#x, which another has written", i, op.Access.Segment, op.Access.Offset)
 			}

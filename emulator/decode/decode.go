@@ -132,11 +132,11 @@ var infoIndex = [8][2]uint8{
 // modeInfos has 16-bit and 32-bit code, 64-bit code on Intel and on AMD, and
 // real mode and virtual-8086 mode, which have no VEX (SDM vol. 2, 2.3.1).
 var modeInfos = [5]modeInfo{
-	{ctx: 0 << ctxMode, set: isa.Mode16, addr: [2]uint8{2, 4}},
+	{set: isa.Mode16, addr: [2]uint8{2, 4}},
 	{ctx: 1 << ctxMode, set: isa.Mode32, addr: [2]uint8{4, 2}},
 	{ctx: 2 << ctxMode, set: isa.Mode64, addr: [2]uint8{8, 4}, long: 1},
 	{ctx: 3 << ctxMode, set: isa.Mode64, addr: [2]uint8{8, 4}, long: 1},
-	{ctx: 0 << ctxMode, set: isa.Mode16, addr: [2]uint8{2, 4}, noVEX: true},
+	{set: isa.Mode16, addr: [2]uint8{2, 4}, noVEX: true},
 }
 
 // cursor is the state of one decoding that does not go into Inst as it is.

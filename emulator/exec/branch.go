@@ -57,9 +57,7 @@ func ret(c *Context) {
 	if c.outcome != step.Okay {
 		return
 	}
-	if c.plan.n > 0 {
-		c.setStackPointer(c.stackPointer() + c.inst.Imm&0xffff)
-	}
+	c.setStackPointer(c.stackPointer() + c.inst.Imm&0xffff) // 0 without an operand
 	c.jump(target)
 }
 

@@ -228,10 +228,7 @@ func retFar(c *Context) {
 	if !ok {
 		return
 	}
-	release := 2 * uint64(size)
-	if c.plan.n > 0 {
-		release += c.inst.Imm & 0xffff
-	}
+	release := 2*uint64(size) + c.inst.Imm&0xffff
 	if c.stackOf(&r).segment == x86.SegNone { // 64-bit code: a carry goes into all of ESP (seen on CPUs)
 		c.setReg(x86.RSP, 4, c.current(x86.RSP)+release&masks[c.stackSize()&15])
 	} else {

@@ -18,7 +18,7 @@ func (c *Context) locate() {
 	} else if in.Base == x86.RegRIP {
 		off += c.next
 	}
-	if in.Index < x86.NumGPR {
+	if in.Index != x86.RegNone {
 		off += c.current(in.Index) * uint64(in.Scale)
 	}
 	if c.plan.bitString {

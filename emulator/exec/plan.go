@@ -295,7 +295,7 @@ func makeOperand(o *isa.Operand, f family) operand {
 		}
 	case isa.KindRM, isa.KindMem, isa.KindRMReg, isa.KindOpcode:
 		p.from = fromRM
-		p.load = o.Access&isa.Read != 0 && o.Size > 0 && o.Size <= 8 && !f.late && !f.loads && !readsItself(f, o)
+		p.load = o.Access&isa.Read != 0 && o.Size <= 8 && !f.late && !f.loads && !readsItself(f, o)
 		if p.write {
 			p.intent = step.IntentModify
 		}
