@@ -21,9 +21,11 @@ SOAK_CASES       ?= 100000000
 SOAK_REPEAT      ?= 10000000
 SOAK_SEED        ?= 1
 PTRACE           ?= 100000
+# States of each general-purpose row in each mode.
+STATES           ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz fuzz-all fuzz-nightly bench corpus generate silicon-ptrace replay mutants silicon-soak check clean
+.PHONY: help build test race lint fuzz fuzz-all fuzz-nightly bench corpus generate silicon-ptrace replay mutants silicon-soak states check clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +82,9 @@ mutants: ## plant flaws in the model and see that each is found (MUTANTS=300 MUT
 
 silicon-soak: ## the CPU as oracle for long: nothing lost, nothing that changes (SOAK_CASES=100000000 SOAK_REPEAT=10000000)
 	$(GO) test ./oracle/silicon -run TestSoak -v -count 1 -timeout 0 -soak.cases $(SOAK_CASES) -soak.repeat $(SOAK_REPEAT) -soak.seed $(SOAK_SEED)
+
+states: ## each general-purpose row in each mode in many states, model against CPU (STATES=10000)
+	$(GO) run ./cmd/ringfence fuzz --states $(STATES) --strict --mode 64,32,16 --reference silicon $(ARGS)
 
 check: ## what a change has to pass: .ci/run
 	bash .ci/run

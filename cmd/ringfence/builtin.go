@@ -153,24 +153,6 @@ func inspectX86asm() (engineFacts, error) {
 	}, nil
 }
 
-// exactCPUs are the CPUs whose choices, where the manuals leave flags and results
-// undefined, the model makes too. Evidence: `ringfence fuzz --strict` on such a
-// CPU found no difference that it does not find without --strict.
-var exactCPUs = []struct {
-	vendor        string
-	family, model int
-}{
-	{"GenuineIntel", 0x6, 0xa7}, // 7.7 million retired cases
-}
-
 // exactProfile says whether the model knows what this CPU does where the
-// manuals leave it undefined.
-func exactProfile() bool {
-	family, model, _ := hostcpu.Signature()
-	for _, c := range exactCPUs {
-		if c.vendor == hostcpu.Vendor() && c.family == family && c.model == model {
-			return true
-		}
-	}
-	return false
-}
+// manuals leave it undefined. Tests replace it.
+var exactProfile = hostcpu.Exact

@@ -18,7 +18,7 @@ type fuzzFlags struct {
 	subject, reference, mode, only, out string
 	cases, seed                         uint64
 	duration                            time.Duration
-	jobs                                int
+	jobs, states                        int
 	strict, json                        bool
 }
 
@@ -37,12 +37,18 @@ small and written to a folder of its own. At the end it prints what was compared
 what each comparison rule masked, which encodings no case retired and why, and the
 divergences with the commands that replay them.
 
+With --states N it runs each general-purpose row of the table that this CPU has, in
+each of the modes, in N states, and prints a table by family: cases, distinct
+outcomes and patterns of flags, divergences by the default comparison and by the
+strict one, and which faults of which rows no case has reached.
+
 With no flags it compares the model with the CPU and with x86asm for one minute.
 Ctrl-C ends a campaign early, with what it has. With --jobs 1 the same seed gives
 the same cases.`,
 		Example: `  ringfence fuzz
   ringfence fuzz --only ADC,SBB,'CMOV*' --for 10s
-  ringfence fuzz --cases 1000000 --seed 7 --jobs 1 --json`,
+  ringfence fuzz --cases 1000000 --seed 7 --jobs 1 --json
+  ringfence fuzz --states 10000 --strict --mode 64,32,16 --reference silicon`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("seed") {
@@ -57,7 +63,8 @@ the same cases.`,
 	flags.StringVar(&f.mode, "mode", "64", "widths of the code in bits, separated by commas: 64, 32, 16")
 	flags.StringVar(&f.only, "only", "", "mnemonics to restrict the campaign to, separated by commas, with * as in ADC,CMOV*")
 	flags.Uint64Var(&f.cases, "cases", 0, "end after so many cases")
-	flags.DurationVar(&f.duration, "for", 0, "end after this time (default 1m without --cases)")
+	flags.DurationVar(&f.duration, "for", 0, "end after this time (default 1m without --cases and --states)")
+	flags.IntVar(&f.states, "states", 0, "run each general-purpose row in each mode in so many states, and nothing else")
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of the generator (default: another each time; it is printed)")
 	flags.IntVar(&f.jobs, "jobs", 0, "workers, each with engines of its own (default: one a CPU)")
 	flags.StringVar(&f.out, "out", "divergences", "folder that divergences are written to")
@@ -70,7 +77,7 @@ the same cases.`,
 // config checks the flags and returns the campaign that they ask for.
 func (f *fuzzFlags) config(errs io.Writer) (campaign.Config, error) {
 	cfg := campaign.Config{
-		Profile: silicon.Profile(), Cases: f.cases, For: f.duration, Seed: f.seed, Jobs: f.jobs, Only: f.only, Out: f.out,
+		Profile: silicon.Profile(), Cases: f.cases, For: f.duration, Seed: f.seed, Jobs: f.jobs, Only: f.only, Out: f.out, States: f.states,
 		Commit: revision(),
 	}
 	for _, name := range splitList(f.mode) {
@@ -85,13 +92,15 @@ func (f *fuzzFlags) config(errs io.Writer) (campaign.Config, error) {
 		return cfg, badInput("--mode %q: want 64, 32, 16 or some of them", f.mode)
 	case f.jobs < 0:
 		return cfg, badInput("--jobs %d: want 1 or more, or 0 for one a CPU", f.jobs)
+	case f.states < 0:
+		return cfg, badInput("--states %d: want 1 or more", f.states)
 	case f.duration < 0:
 		return cfg, badInput("--for %v: want a time above 0", f.duration)
 	}
 	if f.jobs == 0 {
 		cfg.Jobs = runtime.GOMAXPROCS(0)
 	}
-	if f.cases == 0 && f.duration == 0 {
+	if f.cases == 0 && f.duration == 0 && f.states == 0 {
 		cfg.For = defaultDuration
 	}
 	if f.strict {

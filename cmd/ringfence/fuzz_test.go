@@ -16,7 +16,6 @@ import (
 	"github.com/seed-4e121ece/ringfence/emulator/decode"
 	"github.com/seed-4e121ece/ringfence/emulator/step"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
-	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
 	"github.com/seed-4e121ece/ringfence/oracle"
 	"github.com/seed-4e121ece/ringfence/oracle/model"
 	"github.com/seed-4e121ece/ringfence/oracle/silicon"
@@ -160,17 +159,11 @@ func TestFuzzInterrupted(t *testing.T) {
 
 func TestFuzzStrict(t *testing.T) {
 	plant(t).Store(false)
-	before := exactCPUs
-	defer func() { exactCPUs = before }()
-	family, number, _ := hostcpu.Signature()
-	here := before[0]
-	here.vendor, here.family, here.model = hostcpu.Vendor(), family, number
+	before := exactProfile
+	defer func() { exactProfile = before }()
 	const said = "--strict: no exact profile of this CPU"
 	for _, known := range []bool{false, true} {
-		exactCPUs = nil
-		if known {
-			exactCPUs = append(exactCPUs, here)
-		}
+		exactProfile = func() bool { return known }
 		got := command(t, "", strings.Fields("fuzz --subject planted --reference model --cases 1000 --strict --out "+t.TempDir())...)
 		require.Equal(t, statusFine, got.status)
 		require.Equal(t, !known, strings.Contains(got.err, said), got.err)
@@ -178,6 +171,18 @@ func TestFuzzStrict(t *testing.T) {
 		masks := regexp.MustCompile(`(?m)^  flags-undefined +\d`).MatchString(got.out)
 		require.Equal(t, !known, masks, got.out)
 	}
+}
+
+func TestFuzzStates(t *testing.T) {
+	plant(t).Store(false)
+	args := "fuzz --subject planted --reference model --states 3 --mode 64,16 --only ADD,HLT --jobs 1 --out " + t.TempDir()
+	got := command(t, "", strings.Fields(args)...)
+	require.Equal(t, statusFine, got.status, got.err)
+	require.Regexp(t, `arithmetic +\d+ +\d+ +\d+ +\d+`, got.out)
+	require.Contains(t, got.out, "system, privileged")
+	require.Contains(t, got.out, "outcomes that the table of faults does not have: none")
+	got = command(t, "", strings.Fields(args+" --json")...)
+	require.Contains(t, got.out, `"families":[{"family":"arithmetic","rows":`)
 }
 
 func TestFuzzBadInput(t *testing.T) {
@@ -191,6 +196,7 @@ func TestFuzzBadInput(t *testing.T) {
 		{"bad pattern", "--only [ --out " + t.TempDir(), `family "["`},
 		{"subject that does not execute", "--subject x86asm", `--subject "x86asm" does not execute`},
 		{"no reference", "--reference ,", `--reference ","`},
+		{"states below 0", "--states -1", "--states -1: want 1 or more"},
 		{"other width", "--mode 48", "want 16, 32 or 64"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -31,7 +31,11 @@ func printSummary(w io.Writer, s *campaign.Summary, cfg *campaign.Config) error 
 	p.totals()
 	p.rules()
 	p.decoders()
-	p.uncovered()
+	if cfg.States > 0 {
+		p.states()
+	} else {
+		p.uncovered()
+	}
 	p.unstable()
 	p.divergences()
 	return p.out.Flush()
@@ -379,6 +383,7 @@ type summaryLine struct {
 	Quirks       []quirkLine       `json:"quirks"`
 	Decoders     []decoderLine     `json:"decoders"`
 	Uncovered    []uncoveredLine   `json:"uncovered"`
+	States       *statesLine       `json:"states,omitempty"`
 	Divergences  int               `json:"divergences"`
 	New          int               `json:"new"`
 }
@@ -478,6 +483,9 @@ func summaryOf(s *campaign.Summary, cfg *campaign.Config) *summaryLine {
 	}
 	for _, u := range s.Uncovered {
 		line.Uncovered = append(line.Uncovered, uncoveredLine{u.Syntax, u.Encoding, u.Reason, u.Cases})
+	}
+	if cfg.States > 0 {
+		line.States = statesOf(s, cfg)
 	}
 	return line
 }

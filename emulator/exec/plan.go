@@ -118,6 +118,7 @@ var families = map[string]family{
 
 	"SLDT": own(sldt), "STR": own(str), "SMSW": own(smsw), "SGDT": own(sgdt), "SIDT": own(sidt), "XGETBV": own(xgetbv), "RDPMC": own(rdpmc),
 	"XEND": own(xend), "XTEST": own(xtest), "XABORT": own(nop), "RSM": own(ud),
+	"XSUSLDTRK": own(nop), "XRESLDTRK": own(nop), "SEAMRET": own(ud), "SEAMOPS": own(ud), // outside a transaction, outside SEAM
 
 	"MOVRS": simple(mov),
 	"AADD":  {run: aadd, own: true, loads: true}, "AAND": {run: aand, own: true, loads: true},

@@ -54,7 +54,7 @@ func Run(ctx context.Context, cfg Config) (*Summary, error) {
 	c := &campaign{cfg: &cfg, start: time.Now(), found: map[string]*Divergence{}, covered: make([]bool, len(isa.Rows())+1)}
 	c.run = fmt.Sprintf("%s-%x", c.start.UTC().Format("20060102-150405"), c.start.UnixNano()&0xfffff)
 	var err error
-	if c.wanted, err = cfg.filter(); err != nil {
+	if c.wanted, err = cfg.Filter(); err != nil {
 		return nil, err
 	}
 	for _, row := range isa.Rows() {
@@ -161,7 +161,11 @@ func (w *worker) makeSources(weight func(*isa.Row) int) {
 	w.c.seeds = 0
 	for _, m := range cfg.modes() {
 		s := &source{mode: m, seed: w.index, decodeSeed: w.index}
-		s.seeds, s.decodeSeeds = cfg.seeds(m, w.c.wanted, weight)
+		if cfg.States > 0 {
+			s.rows = w.rowsOf(m, weight)
+		} else {
+			s.seeds, s.decodeSeeds = cfg.seeds(m, w.c.wanted, weight)
+		}
 		w.c.seeds += len(s.seeds)
 		g := gen.Config{Profile: cfg.Profile, Seed: mixSeed(cfg.Seed, w.index), Weight: weight, Seeds: s.seeds, Mode: m}
 		s.gen = gen.New(g)

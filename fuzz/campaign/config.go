@@ -61,6 +61,10 @@ type Config struct {
 	// neither it runs until the context ends.
 	Cases uint64
 	For   time.Duration
+	// States runs each general-purpose row that the CPU has, in each mode in
+	// which it is valid, in that many states, and nothing else; 0 runs seeds
+	// and whatever the generator deals. Cases and For end it early.
+	States int
 	// Seed makes the campaign repeatable: with one job, the same seed gives
 	// the same cases.
 	Seed uint64
@@ -120,6 +124,8 @@ func (cfg *Config) check() error {
 		return fmt.Errorf("campaign: modes %v: want of %v", cfg.Modes, AllModes)
 	case cfg.Jobs < 0:
 		return fmt.Errorf("campaign: %d jobs: want at least 1", cfg.Jobs)
+	case cfg.States < 0:
+		return fmt.Errorf("campaign: %d states: want 1 or more, or 0", cfg.States)
 	case cfg.For < 0:
 		return fmt.Errorf("campaign: a time of %v: want 0 or more", cfg.For)
 	case cfg.Batch < 0 || cfg.Batch > maxBatch:
@@ -162,9 +168,9 @@ func (cfg *Config) seedStates() int {
 	return cfg.SeedStates
 }
 
-// filter returns which mnemonics a campaign is restricted to; nil means all.
+// Filter returns which mnemonics a campaign is restricted to; nil means all.
 // A pattern that names no row of the table is an error.
-func (cfg *Config) filter() (func(m isa.Mnemonic) bool, error) {
+func (cfg *Config) Filter() (func(m isa.Mnemonic) bool, error) {
 	if cfg.Only == "" {
 		return nil, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/fuzz/diff"
+	"github.com/seed-4e121ece/ringfence/fuzz/reach"
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
 
@@ -20,6 +21,8 @@ type Summary struct {
 	Seeds   int
 	Elapsed time.Duration
 	Counts  diff.Counts
+	// Reach is what the cases of each row have reached in each mode.
+	Reach *reach.Table
 	// Lost is the number of cases without an answer, as an engine died on them
 	// twice.
 	Lost uint64
@@ -122,11 +125,12 @@ func (s *Summary) Families() map[string]uint64 {
 func (c *campaign) summarise(workers []*worker) *Summary {
 	s := &Summary{
 		Subject: c.cfg.Subject.Name, Reference: c.reference.Name, Run: c.run, Seed: c.cfg.Seed, Seeds: c.seeds,
-		Elapsed: time.Since(c.start), Counts: diff.NewCounts(),
+		Elapsed: time.Since(c.start), Counts: diff.NewCounts(), Reach: reach.NewTable(),
 	}
 	var rules oracle.RuleCounts
 	for _, w := range workers {
 		s.Counts.Add(&w.differ.Counts)
+		s.Reach.Add(w.differ.Reach)
 		rules.Add(&w.differ.Comparer.Counts)
 		s.Lost += w.lost
 		s.Unstable = append(s.Unstable, w.unstable...)

@@ -39,6 +39,9 @@ type worker struct {
 	busy atomic.Uint64
 	// batched is the number of cases in the batch in hand.
 	batched int
+	// dealt are the rows that the cases of the batch were made for, in a
+	// campaign of states.
+	dealt []isa.ID
 	// unstable are cases to which the reference gave two answers.
 	unstable []Unstable
 	// lost is the number of cases without an answer, as an engine died.
@@ -62,6 +65,9 @@ type source struct {
 	// seed is the next seed, and state how many states of it have run;
 	// decodeSeed is the next of those for decoders alone.
 	seed, state, decodeSeed int
+	// rows are those that a campaign of states runs, and row is the next.
+	rows []isa.ID
+	row  int
 }
 
 // pending is a divergence to be made small and recorded when the batch is
@@ -125,16 +131,19 @@ func keep(r *oracle.Result) oracle.Result {
 func (w *worker) run() error {
 	for {
 		n := w.c.claim(len(w.cases))
+		w.source = w.sources[w.turn%len(w.sources)]
+		w.turn++
 		if n == 0 {
+			return nil
+		}
+		if n = w.fillBatch(n); n == 0 {
+			if w.drop() {
+				continue
+			}
 			return nil
 		}
 		cases := w.cases[:n]
 		w.batched = n
-		w.source = w.sources[w.turn%len(w.sources)]
-		w.turn++
-		for i := range cases {
-			w.fill(&cases[i])
-		}
 		w.busy.Add(1)
 		if err := w.batch(cases); err != nil {
 			return err
@@ -155,6 +164,19 @@ const publishEvery = 1 << 13
 func (w *worker) publish() {
 	w.c.publish(w.differ.Counts.Cases-w.published, w.differ.Counts.Rows)
 	w.published = w.differ.Counts.Cases
+}
+
+// fillBatch makes the next n cases, or those that are left, and returns how
+// many there are.
+func (w *worker) fillBatch(n int) int {
+	w.differ.Dealt = nil
+	if w.c.cfg.States > 0 {
+		return w.fillStates(n)
+	}
+	for i := range w.cases[:n] {
+		w.fill(&w.cases[i])
+	}
+	return n
 }
 
 // fill makes the next case: this worker's share of the seeds first.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-4e121ece/ringfence/emulator/decode"
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
+	"github.com/seed-4e121ece/ringfence/fuzz/reach"
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
 
@@ -52,6 +53,14 @@ type Differ struct {
 	Counts    Counts
 	// Found is called for each difference; nil ignores them.
 	Found func(f *Found)
+	// Reach is what the cases of each row have reached. Fresh is called with
+	// the place in the batch of each case that reached what none before it
+	// had; nil ignores them.
+	Reach *reach.Table
+	Fresh func(index int)
+	// Dealt are the rows that the cases of a batch were made for, which count
+	// what those reached whose bytes are no instruction; nil leaves them out.
+	Dealt []isa.ID
 
 	profile            *isa.Profile
 	insts              []decode.Inst
@@ -68,6 +77,7 @@ func New(subject, reference oracle.Executor, profile *isa.Profile, batch, memory
 		subject: NewResults(batch, memory), reference: NewResults(batch, memory),
 		Comparer: oracle.Comparer{Profile: profile},
 		Counts:   NewCounts(),
+		Reach:    reach.NewTable(),
 	}
 }
 
@@ -104,10 +114,39 @@ func (d *Differ) compare(c *oracle.Case, i int) {
 	sub, ref := &d.subject[i], &d.reference[i]
 	diff := d.Comparer.Compare(c, in, sub, ref)
 	d.Counts.count(in, sub, ref, &diff)
+	d.reach(c, i, &diff)
 	if diff.Fields != 0 && d.Found != nil {
 		d.found = Found{Index: i, Case: c, Inst: in, Subject: sub, Reference: ref, Diff: diff}
 		d.Found(&d.found)
 	}
+}
+
+// reach counts what a case reached for its row.
+func (d *Differ) reach(c *oracle.Case, i int, diff *oracle.Diff) {
+	in := &d.insts[i]
+	row := in.Row
+	if d.Dealt != nil && row == 0 {
+		row = d.Dealt[i]
+	}
+	if row == 0 {
+		return
+	}
+	cell := d.Reach.Cell(c.State.Mode, row)
+	fresh := cell.Take(c, in, &d.reference[i], diff.Skipped)
+	if fresh && d.Fresh != nil {
+		d.Fresh(i)
+	}
+	if diff.Fields == 0 {
+		return
+	}
+	if d.Comparer.Strict {
+		lenient := oracle.Comparer{Profile: d.profile}
+		if plain := lenient.Compare(c, in, &d.subject[i], &d.reference[i]); plain.Fields == 0 {
+			cell.Strict++
+			return
+		}
+	}
+	cell.Diverged++
 }
 
 // Instruction decodes what is at RIP: the bytes of the case and, where they

@@ -168,6 +168,32 @@ func (g *Generator) FromRow(c *oracle.Case, row isa.ID) {
 	g.Fill(c, true)
 }
 
+// Flaw is what a generator can get wrong on purpose.
+type Flaw uint8
+
+// The flaws.
+const (
+	// FlawLock is a LOCK prefix, allowed or not.
+	FlawLock Flaw = iota
+	// FlawLength is more than 15 bytes.
+	FlawLength
+)
+
+// Flawed fills c with an instruction of the row that has a flaw.
+func (g *Generator) Flawed(c *oracle.Case, row isa.ID, flaw Flaw) {
+	g.instruction(&g.text, row)
+	switch t := &g.text; flaw {
+	case FlawLock:
+		t.insert(0, 0xf0)
+	case FlawLength:
+		for want := decode.MaxLength + 1 + g.rand.N(4); t.n > 0 && t.n < want; {
+			t.insert(0, 0x2e)
+		}
+	}
+	g.take(c, g.text.bytes())
+	g.Fill(c, true)
+}
+
 // Undealt sets the code of c, and nothing else, to an instruction of a row
 // that is not dealt (weight 0), one in four of them with a mutation: for
 // decoders, which need no state. ok is false if there is no such row.

@@ -16,6 +16,9 @@ func (s *steering) memory() {
 	}
 	size := uint64(s.info.memSize)
 	p := place(s.pick(placeWeights[:], placeTotal))
+	if s.long && in.Segment == x86.SS && s.Chance(8) { // #SS, which no other base gives
+		p = placeNonCanonical
+	}
 	if s.info.trait&traitAligned != 0 && p == placeUnaligned && !s.Chance(32) {
 		p = placeData
 	}
@@ -440,6 +443,10 @@ func (s *steering) far() {
 	s.poke(top+2*uint64(size), flags, size)
 	if s.long {
 		s.poke(top+3*uint64(size), s.c.State.GPR[x86.RSP]+64, size)
-		s.poke(top+4*uint64(size), selectorSS, 2)
+		ss := uint64(selectorSS)
+		if s.Chance(32) {
+			ss = s.selector()
+		}
+		s.poke(top+4*uint64(size), ss, 2)
 	}
 }
