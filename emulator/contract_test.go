@@ -64,6 +64,10 @@ func (w *wild) ProbeWriteBytes(_ step.Access, _ []byte, ev *x86.Event) step.Outc
 	return w.out("write", ev)
 }
 
+func (w *wild) ProbeRepeat(r step.Repeat, ev *x86.Event) (uint64, step.Outcome) {
+	return w.rand.Uint64() >> w.rand.IntN(64), w.out("repeat "+r.Kind.String(), ev)
+}
+
 func (w *wild) ReadPort(_ uint16, _ uint8, ev *x86.Event) (uint32, step.Outcome) {
 	return w.rand.Uint32(), w.out("read port", ev)
 }
@@ -94,6 +98,7 @@ func (w *wild) Random(_ uint8, _ bool, ev *x86.Event) (uint64, bool, step.Outcom
 var hookNames = map[string]step.Hooks{
 	"write": step.HookWrite, "read port": step.HookReadPort, "read segment": step.HookReadSegment,
 	"read control": step.HookReadControl, "read msr": step.HookReadMSR, "cpuid": step.HookCPUID,
+	"repeat move": step.HookRepeatMove, "repeat store": step.HookRepeatStore, "repeat in": step.HookRepeatIn, "repeat out": step.HookRepeatOut,
 	"validate": step.HookValidate, "random": step.HookRandom, "read": step.HookAll, "fetch": step.HookAll,
 }
 

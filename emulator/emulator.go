@@ -30,6 +30,7 @@ type (
 	Hooks   = step.Hooks
 	Retire  = step.Retire
 	Op      = step.Op
+	Repeat  = step.Repeat
 	Absent  = step.Absent
 )
 

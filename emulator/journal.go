@@ -28,6 +28,7 @@ type question struct {
 	access Access
 	a, b   uint64
 	data   [64]byte
+	repeat step.Repeat
 }
 
 // answer holds whatever a hook returns.
@@ -208,9 +209,9 @@ func (j *Journal) CPUID(leaf, subleaf uint32, ev *x86.Event) (r [4]uint32, out O
 	return r, a.out
 }
 
-// Repeat implements Bus.
-func (j *Journal) Repeat(row uint16, n uint64, ev *x86.Event) (uint64, Outcome) {
-	return j.one(question{hook: "repeat", a: uint64(row), b: n}, ev, func() (uint64, Outcome) { return j.Bus.Repeat(row, n, ev) })
+// ProbeRepeat implements Bus.
+func (j *Journal) ProbeRepeat(r step.Repeat, ev *x86.Event) (uint64, Outcome) {
+	return j.one(question{hook: "probe repeat", repeat: r}, ev, func() (uint64, Outcome) { return j.Bus.ProbeRepeat(r, ev) })
 }
 
 // Validate implements Bus.

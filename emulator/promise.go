@@ -16,7 +16,9 @@ func CheckPromises(state *x86.State, fx *Effects, out Outcome) error {
 	if out != fx.Outcome {
 		return fmt.Errorf("step returned %v, effects say %v", out, fx.Outcome)
 	}
-	for _, check := range [...]func(*x86.State, *Effects) error{checkOutcome, checkStaged, checkRetire, checkAccesses, checkLocked, checkInst, checkRIP} {
+	for _, check := range [...]func(*x86.State, *Effects) error{
+		checkOutcome, checkStaged, checkRetire, checkAccesses, checkLocked, checkRepeat, checkInst, checkRIP,
+	} {
 		if err := check(state, fx); err != nil {
 			return fmt.Errorf("%v: %w", out, err)
 		}
@@ -26,19 +28,20 @@ func CheckPromises(state *x86.State, fx *Effects, out Outcome) error {
 
 // CheckApplied checks what Apply returned for Effects that kept the promises
 // of the step: a write faults in the step that stages it (rule 3), so that
-// memory refuses nothing afterwards. Ports and registers may.
+// memory refuses nothing afterwards, nor a Repeat hook the iterations that it
+// has agreed to. Ports and registers may.
 func CheckApplied(fx *Effects, out Outcome) error {
 	if fx.Outcome != Okay || out == Okay || out == Retry {
 		return nil
 	}
 	for i := range fx.Ops[:fx.NumOps] {
 		switch fx.Ops[i].Kind {
-		case step.OpWrite, step.OpWriteWide, step.OpCompareExchange:
+		case step.OpWrite, step.OpWriteWide, step.OpCompareExchange, step.OpRepeat:
 		default:
 			return nil
 		}
 	}
-	return fmt.Errorf("apply of a step that retired: %v, %v: memory was not probed in the step", out, fx.Event)
+	return fmt.Errorf("apply of a step that retired: %v, %v: what was not probed in the step, or was promised there, was refused", out, fx.Event)
 }
 
 // checkOutcome: no inside outcome escapes; an event is pending exactly with an

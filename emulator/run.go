@@ -10,7 +10,8 @@ const MaxRetries = 8
 
 // Run carries out one instruction: it steps and applies until the instruction
 // has retired, a REP to its end or its fault, but at most limit iterations
-// (0 means one). It returns the outcome and how many iterations were applied.
+// (0 means one), or what a Repeat hook adds to that at once. It returns the
+// outcome and how many iterations were applied.
 //
 // With Okay and fx.Again set, the limit was reached first. With Retry, every
 // attempt ended so. In every case fx describes the last iteration, and state
@@ -25,7 +26,7 @@ func Run(s Stepper, state *x86.State, bus Bus, fx *Effects, limit int) (Outcome,
 		}
 		switch out {
 		case Okay:
-			n++
+			n += fx.Iterations()
 			if !fx.Again || n >= limit {
 				return out, n
 			}

@@ -281,6 +281,7 @@ func TestAppliedCanFail(t *testing.T) {
 		{step.OpCompareExchange, step.Exception, false},
 		{step.OpCompareExchange, step.Retry, true},
 		{step.OpWritePort, step.Exception, true},
+		{step.OpRepeat, step.Unhandleable, false},
 	} {
 		fx.Ops[0].Kind = r.kind
 		require.Equal(t, r.ok, emulator.CheckApplied(fx, r.out) == nil, "%v %v", r.kind, r.out)

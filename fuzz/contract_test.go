@@ -255,6 +255,11 @@ func (b *scripted) lost(out step.Outcome) string {
 		return ""
 	}
 	switch b.lastHook {
+	case "probe repeat": // a refusal asks for one iteration a step
+		if b.last == step.Retry && out != step.Retry || b.last == step.Exception && out == step.Okay {
+			return b.lastHook + " answered " + b.last.String()
+		}
+		return ""
 	case "read", "probe", "read port", "cpuid", "random", "validate":
 	default:
 		return ""
@@ -437,12 +442,22 @@ func (b *scripted) TLBOp(_ uint8, _, _ uint64, ev *x86.Event) step.Outcome {
 	return b.write("tlb", step.HookTLBOp, ev)
 }
 
-func (b *scripted) Repeat(_ uint16, n uint64, ev *x86.Event) (uint64, step.Outcome) {
+// ProbeRepeat may answer more than it was asked for.
+func (b *scripted) ProbeRepeat(r step.Repeat, ev *x86.Event) (uint64, step.Outcome) {
 	v := b.value()
-	if n > 0 {
-		v %= n + 1
+	if v&1 == 0 {
+		v %= r.Count + 1
 	}
-	return v, b.answer("repeat", step.HookRepeat, false, ev)
+	return v, b.answer("probe repeat", r.Kind.Hook(), false, ev)
+}
+
+func (b *scripted) Repeat(r step.Repeat, _ *x86.Event) step.Outcome {
+	// What was agreed to is done: a Bus keeps its word.
+	if !b.applying || r.Kind.Hook() == 0 || b.hooks&r.Kind.Hook() == 0 {
+		b.wrong = "repeat"
+	}
+	b.writes++
+	return step.Okay
 }
 
 func (b *scripted) Validate(_ uint16, _ uint8, ev *x86.Event) step.Outcome {

@@ -6,7 +6,8 @@ import (
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 )
 
-// String instructions do one iteration a step. Each starts with repeating,
+// String instructions do one iteration a step, or, where a Repeat hook is
+// offered, as many as that allows (see batched). Each starts with repeating,
 // ends with advance for the pointers it used and then with iterated.
 
 // repeated says that a REP, REPE or REPNE prefix is there.
@@ -80,7 +81,7 @@ func (c *Context) compared() bool {
 }
 
 func movs(c *Context) {
-	if !c.repeating() {
+	if !c.repeating() || c.batched(step.RepeatMove) {
 		return
 	}
 	v := c.load(c.dataSegment(), c.pointer(x86.RSI), c.size, step.IntentRead)
@@ -138,7 +139,7 @@ func scas(c *Context) {
 }
 
 func stos(c *Context) {
-	if !c.repeating() {
+	if !c.repeating() || c.batched(step.RepeatStore) {
 		return
 	}
 	c.store(x86.ES, c.pointer(x86.RDI), c.size, c.State.GPR[x86.RAX])
@@ -165,7 +166,7 @@ func lods(c *Context) {
 // ins probes its destination before it reads the port, whose reading may have
 // effects.
 func ins(c *Context) {
-	if !c.portOperation(step.HookReadPort | step.HookWrite) {
+	if !c.portOperation(step.RepeatIn, step.HookReadPort|step.HookWrite) {
 		return
 	}
 	a := c.access(x86.ES, c.pointer(x86.RDI), c.size, step.IntentWrite)
@@ -184,7 +185,7 @@ func ins(c *Context) {
 }
 
 func outs(c *Context) {
-	if !c.portOperation(step.HookWritePort) {
+	if !c.portOperation(step.RepeatOut, step.HookWritePort) {
 		return
 	}
 	v := c.load(c.dataSegment(), c.pointer(x86.RSI), c.size, step.IntentRead)
@@ -198,14 +199,14 @@ func outs(c *Context) {
 
 // portOperation starts an iteration of INS or OUTS: elements of at most four
 // bytes, and the right to the port, which is checked even if a REP has
-// nothing to do.
-func (c *Context) portOperation(hooks step.Hooks) bool {
+// nothing to do. It returns false where no iteration is left to do.
+func (c *Context) portOperation(kind step.RepeatKind, hooks step.Hooks) bool {
 	c.setSize(c.portSize())
 	if !c.portAllowed(uint16(c.State.GPR[x86.RDX])) || !c.repeating() {
 		return false
 	}
 	c.setSize(c.portSize())
-	return c.need(hooks)
+	return !c.batched(kind) && c.need(hooks)
 }
 
 // portSize is the width of INS and OUTS, by the opcode's low bit.

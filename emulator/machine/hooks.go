@@ -19,6 +19,9 @@ func offered(c *Config) step.Hooks {
 		{c.WritePort != nil, step.HookWritePort},
 		{c.Control != nil, step.HookReadControl},
 		{c.XCR != nil, step.HookReadXCR},
+		{c.Repeat, step.HookRepeatMove | step.HookRepeatStore},
+		{c.Repeat && c.ReadPort != nil, step.HookRepeatIn},
+		{c.Repeat && c.WritePort != nil, step.HookRepeatOut},
 	} {
 		if o.has {
 			h |= o.hook

@@ -69,6 +69,9 @@ type Config struct {
 	// ReadPort and WritePort answer the hooks of those names.
 	ReadPort  func(port uint16, size uint8) uint32
 	WritePort func(port uint16, size uint8, value uint32)
+	// Repeat offers the Repeat hooks: move and store, and in and out where the
+	// ports are. Without, each iteration of a REP is a step.
+	Repeat bool
 	// Control answers reads of control registers; XCR those of XCR0.
 	Control func(n uint8) (value uint64, ok bool)
 	XCR     func(n uint32) (value uint64, ok bool)

@@ -372,7 +372,7 @@ func TestSegmentation(t *testing.T) {
 
 func TestHooks(t *testing.T) {
 	m, s := newTest(t, nil)
-	assert.Zero(t, m.Hooks()&(step.HookReadPort|step.HookCPUID|step.HookReadMSR|step.HookRandom|step.HookWriteMSR|step.HookRepeat))
+	assert.Zero(t, m.Hooks()&(step.HookReadPort|step.HookCPUID|step.HookReadMSR|step.HookRandom|step.HookWriteMSR|step.HookRepeatMove|step.HookRepeatStore|step.HookRepeatIn|step.HookRepeatOut))
 	m, _ = newTest(t, func(c *Config) {
 		c.CPUID = func(leaf, sub uint32) [4]uint32 { return [4]uint32{leaf, sub} }
 		c.MSR = func(n uint32) (uint64, bool) { return 7, n == 0x10 }

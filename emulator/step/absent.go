@@ -100,8 +100,11 @@ func (Absent) LoadFPU(x86.Component, *x86.FPU, *x86.Event) Outcome { return Unha
 // SaveFPU answers Unhandleable.
 func (Absent) SaveFPU(x86.Component, *x86.FPU, *x86.Event) Outcome { return Unhandleable }
 
+// ProbeRepeat answers Unhandleable.
+func (Absent) ProbeRepeat(Repeat, *x86.Event) (uint64, Outcome) { return 0, Unhandleable }
+
 // Repeat answers Unhandleable.
-func (Absent) Repeat(uint16, uint64, *x86.Event) (uint64, Outcome) { return 0, Unhandleable }
+func (Absent) Repeat(Repeat, *x86.Event) Outcome { return Unhandleable }
 
 // Validate answers Unhandleable.
 func (Absent) Validate(uint16, uint8, *x86.Event) Outcome { return Unhandleable }

@@ -82,6 +82,8 @@ func (fx *Effects) carryOut(op *Op, bus Bus) Outcome {
 		return bus.CacheOp(uint8(op.Index), op.Access, &fx.Event)
 	case OpTLB:
 		return bus.TLBOp(uint8(op.Index), op.Value[0], op.Value[1], &fx.Event)
+	case OpRepeat:
+		return bus.Repeat(fx.Repeat, &fx.Event)
 	}
 	return Unhandleable
 }

@@ -71,7 +71,10 @@ const (
 	HookTLBOp
 	HookLoadFPU
 	HookSaveFPU
-	HookRepeat
+	HookRepeatIn
+	HookRepeatOut
+	HookRepeatMove
+	HookRepeatStore
 	HookValidate
 	HookRandom
 	HookVMFunc
@@ -139,9 +142,17 @@ type Bus interface {
 	LoadFPU(want x86.Component, into *x86.FPU, ev *x86.Event) Outcome
 	SaveFPU(have x86.Component, from *x86.FPU, ev *x86.Event) Outcome
 
-	// Repeat offers up to n iterations of a string instruction at once and
-	// answers how many it did; 0 asks for one iteration a step.
-	Repeat(row uint16, n uint64, ev *x86.Event) (done uint64, out Outcome)
+	// ProbeRepeat checks up to r.Count iterations of a string instruction as
+	// Read and ProbeWrite would check each, and does none of them. With Okay it
+	// answers how many the step may stage at once: those before the first that
+	// would fault, or fewer as the Bus likes. 0 and 1 ask for one iteration a
+	// step, as Unhandleable does; Exception and Retry end the step, before the
+	// first iteration.
+	ProbeRepeat(r Repeat, ev *x86.Event) (n uint64, out Outcome)
+	// Repeat does the r.Count iterations, one after another: what one has
+	// written the next one reads. A Bus that has answered ProbeRepeat with that
+	// many does them all. Only Apply calls it.
+	Repeat(r Repeat, ev *x86.Event) Outcome
 	// Validate sees the decoded instruction (row, length, memory operand) and
 	// may refuse it: how a caller narrows what is emulated.
 	Validate(row uint16, length uint8, ev *x86.Event) Outcome

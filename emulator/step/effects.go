@@ -30,6 +30,8 @@ const (
 	OpWriteMSR
 	OpCache
 	OpTLB
+	// OpRepeat does the iterations in Effects.Repeat.
+	OpRepeat
 )
 
 // Op is one staged operation.
@@ -71,6 +73,9 @@ type Effects struct {
 	Accesses [MaxAccesses]Access
 	// Wide holds the data of OpWriteWide.
 	Wide [MaxWide][64]byte
+	// Repeat is valid if OpRepeat is staged, which then is the only operation.
+	// Accesses has the accesses of its first iteration alone.
+	Repeat Repeat
 
 	// Inst is the decoded instruction. It is the continuation too: when Again
 	// is set after Okay, a REP has iterations left, RIP is unchanged, and the
@@ -82,4 +87,13 @@ type Effects struct {
 	// Partial says that operations and registers above are to be applied
 	// although Outcome is Exception or Retry (rule 5).
 	Partial bool
+}
+
+// Iterations returns how many iterations of a string instruction these effects
+// are: more than one if a Repeat hook allowed them.
+func (fx *Effects) Iterations() int {
+	if fx.NumOps == 1 && fx.Ops[0].Kind == OpRepeat {
+		return int(fx.Repeat.Count)
+	}
+	return 1
 }

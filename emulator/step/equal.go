@@ -43,7 +43,7 @@ func Equal(a, b *Effects) (bool, string) {
 	}
 	for i := range a.Ops[:a.NumOps] {
 		if !equalOp(a, b, &a.Ops[i], &b.Ops[i]) {
-			return false, fmt.Sprintf("operation %d: %+v and %+v", i, a.Ops[i], b.Ops[i])
+			return false, fmt.Sprintf("operation %d: %s and %s", i, a.text(i), b.text(i))
 		}
 	}
 	return true, ""
@@ -68,8 +68,18 @@ func equalOp(a, b *Effects, p, q *Op) bool {
 		return p.Index == q.Index && p.Segment == q.Segment
 	case OpCache:
 		return p.Index == q.Index && p.Access == q.Access
+	case OpRepeat:
+		return a.Repeat == b.Repeat
 	case OpWriteControl, OpWriteDebug, OpWriteXCR:
 		return p.Index == q.Index && p.Value[0] == q.Value[0]
 	}
 	return p.Index == q.Index && p.Value == q.Value
+}
+
+// text prints operation i.
+func (fx *Effects) text(i int) string {
+	if fx.Ops[i].Kind == OpRepeat {
+		return fx.Repeat.String()
+	}
+	return fmt.Sprintf("%+v", fx.Ops[i])
 }

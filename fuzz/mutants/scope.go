@@ -70,9 +70,11 @@ func ModelScope() *Scope {
 			return s.code != nil && (s.code.inText() || s.in(place{file: "text.go"}))
 		}},
 		places("the harness's own checks", "they judge the model and are judged by their own tests",
-			place{file: "promise.go"}, place{file: "equal.go"}, place{file: "journal.go"}),
+			place{file: "promise.go"}, place{file: "promise_repeat.go"}, place{file: "equal.go"}, place{file: "journal.go"}),
 		places("a loop for callers", "the campaign's executor has its own",
-			place{file: "run.go"}),
+			place{file: "run.go"}, place{fn: "Effects.Iterations"}),
+		places("many iterations of a REP in one step", "the campaign's Bus does not offer the Repeat hooks; the emulator's tests hold them against one iteration a step",
+			place{file: "repeat.go"}, place{when: "OpRepeat"}, place{dropped: "c.batched("}),
 		places("the generator's encoder, and helpers of the harness", "they make and name cases; wrong ones make other cases",
 			place{file: "encode.go"}, place{file: "uncovered.go"}, place{fn: "PartialOf"}, place{fn: "Implemented"}, place{fn: "Inst.Operand"}, place{fn: "Inst.EffectiveAddress"}, place{fn: "Inst.Target"}, place{file: "shape.go"},
 			place{line: "in.OpcodeOff = "}, place{line: "in.PrefixLen = "}, place{line: "in.ImmOff, in.ImmLen = "}, place{line: "in.DispOff, in.DispLen = "}),
