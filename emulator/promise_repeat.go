@@ -50,6 +50,8 @@ func checkRepeated(state *x86.State, fx *Effects) error {
 		return fmt.Errorf("%d iterations of %d: want 2 to %d", r.Count, count, step.MaxRepeat)
 	case r.Backward != (x86.Flags(state.RFLAGS)&x86.DF != 0):
 		return fmt.Errorf("backward: %v, against DF", r.Backward)
+	case x86.Flags(state.RFLAGS)&x86.TF != 0:
+		return fmt.Errorf("TF asks for a trap after each iteration")
 	case fx.Again != (r.Count < count):
 		return fmt.Errorf("%d iterations of %d, iterations left: %v", r.Count, count, fx.Again)
 	}

@@ -333,6 +333,11 @@ func TestRepeatPromisesCanFail(t *testing.T) {
 		spoil(&x.fx)
 		require.Error(t, emulator.CheckPromises(&state, &x.fx, x.fx.Outcome), name)
 	}
+	x.load(&state, nil, x.memory, decodeHex(t, "f3a4"))
+	x.e.Step(&state, x.bus, &x.fx)
+	state.RFLAGS |= uint64(x86.TF)
+	x.fx.Retire = step.RetireSingleStep
+	require.ErrorContains(t, emulator.CheckPromises(&state, &x.fx, x.fx.Outcome), "TF asks")
 }
 
 // TestRepeatText: the iterations in a line, and in what Equal says.
