@@ -17,7 +17,7 @@ func CheckPromises(state *x86.State, fx *Effects, out Outcome) error {
 		return fmt.Errorf("step returned %v, effects say %v", out, fx.Outcome)
 	}
 	for _, check := range [...]func(*x86.State, *Effects) error{
-		checkOutcome, checkStaged, checkRetire, checkAccesses, checkLocked, checkRepeat, checkInst, checkRIP,
+		checkOutcome, checkStaged, checkRetire, checkAccesses, checkMemory, checkLocked, checkRepeat, checkInst, checkRIP,
 	} {
 		if err := check(state, fx); err != nil {
 			return fmt.Errorf("%v: %w", out, err)
@@ -214,6 +214,72 @@ func checkLocked(_ *x86.State, fx *Effects) error {
 		}
 	}
 	return nil
+}
+
+// checkMemory: what retires has read memory only where its row says so, and then
+// for sure, and written it only where its row says so. The tables of segments are
+// apart.
+func checkMemory(_ *x86.State, fx *Effects) error {
+	if fx.Outcome != Okay || fx.Inst.Row == 0 {
+		return nil
+	}
+	row := isa.Get(fx.Inst.Row)
+	may, must := memoryAccess(row, &fx.Inst)
+	read, cached := false, false
+	log := fx.Accesses[:fx.NumAccesses]
+	for i := range log {
+		read = read || reads(&log[i])
+		cached = cached || log[i].Intent == step.IntentFetch // a cache line, CLFLUSH
+	}
+	counted := row.Attr&(isa.AttrRep|isa.AttrRepZ) != 0 // and the count may be 0
+	switch {
+	case read && may&isa.Read == 0 && log[0].Intent == step.IntentRead:
+		return fmt.Errorf("%s reads memory, which its row does not", row)
+	case !read && !cached && must&isa.Read != 0 && !counted:
+		return fmt.Errorf("%s does not read memory, which its row does", row)
+	}
+	for i := range fx.Ops[:fx.NumOps] {
+		op := &fx.Ops[i]
+		switch op.Kind {
+		case step.OpWrite, step.OpWriteWide, step.OpCompareExchange:
+			if may&isa.Write == 0 && op.Access.Intent != step.IntentSystem {
+				return fmt.Errorf("%s writes memory, which its row does not", row)
+			}
+		case step.OpCache:
+			cached = !cached
+		}
+	}
+	if cached {
+		return fmt.Errorf("%s: the access to a cache line and the operation on it do not go together", row)
+	}
+	return nil
+}
+
+// memoryAccess joins what a row says of its operands in memory: what the
+// instruction may do, and what it does whatever its operands hold.
+func memoryAccess(row *isa.Row, in *decode.Inst) (may, must isa.Access) {
+	join := func(o *isa.Operand) {
+		switch o.Kind {
+		case isa.KindRM, isa.KindMem:
+			if !in.IsMem {
+				return
+			}
+		case isa.KindMoffs, isa.KindSource, isa.KindDest, isa.KindXlat, isa.KindStack:
+		default:
+			return
+		}
+		may |= o.Access
+		if o.Access&isa.Conditional == 0 {
+			must |= o.Access
+		}
+	}
+	for i := range row.Operands[:row.NumOperands] {
+		join(&row.Operands[i])
+	}
+	for i := range row.Implicit {
+		join(&row.Implicit[i])
+	}
+	return may, must
 }
 
 // checkInst: a decoded instruction says of map and opcode what its row says.

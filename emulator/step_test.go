@@ -238,6 +238,14 @@ func TestPromisesCanFail(t *testing.T) {
 		{"retire flags with an exception", "0f0b", "", func(fx *emulator.Effects) { fx.Retire = step.RetireHLT }},
 		{"retire flags of another instruction", "90", "", func(fx *emulator.Effects) { fx.Retire = step.RetireSTI }},
 		{"no single-step with TF", "90", "rflags=302", func(fx *emulator.Effects) { fx.Retire = 0 }},
+		{"written, and the row does not", "3b03", "rbx=20000000", func(fx *emulator.Effects) {
+			fx.NumOps, fx.Ops[0] = 1, emulator.Op{Kind: step.OpWrite, Access: fx.Accesses[0]}
+			fx.Ops[0].Access.Intent, fx.Accesses[0].Intent = step.IntentWrite, step.IntentModify
+		}},
+		{"read, and the row does not", "8903", "rbx=20000000", func(fx *emulator.Effects) { fx.Accesses[0].Intent = step.IntentRead; fx.NumOps = 0 }},
+		{"not read", "8b03", "rbx=20000000", func(fx *emulator.Effects) { fx.NumAccesses = 0 }},
+		{"no cache operation", "0fae3b", "rbx=20000000", func(fx *emulator.Effects) { fx.NumOps = 0 }},
+		{"intent of a write", "8903", "rbx=20000000", func(fx *emulator.Effects) { fx.Ops[0].Access.Intent = step.IntentFetch }},
 		{"written twice", "8903", "rbx=20000000", func(fx *emulator.Effects) { fx.Ops[1] = fx.Ops[0]; fx.NumOps = 2 }},
 		{"register with an exception", "0f0b", "", func(fx *emulator.Effects) { fx.GPRDirty = 1 }},
 		{"flags with an exception", "0f0b", "", func(fx *emulator.Effects) { fx.FlagsDirty = true }},

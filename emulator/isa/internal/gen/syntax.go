@@ -422,7 +422,7 @@ func (r *row) extend(i int) {
 }
 
 var (
-	implicitMem = regexp.MustCompile(`^m(8|16|32|64|128)?\[(DS:rSI|ES:rDI|DS:rBX\+AL|DS:rAX|DS:rDI)\]$`)
+	implicitMem = regexp.MustCompile(`^m(8|16|32|64|128|512)?\[(DS:rSI|ES:rDI|DS:rBX\+AL|DS:rAX|DS:rDI|ES:reg)\]$`)
 	stackToken  = regexp.MustCompile(`^stack(16|32|64|128)?$`)
 )
 
@@ -464,6 +464,10 @@ func (r *row) parseImplicit(s string) error {
 		}
 		if m := implicitMem.FindStringSubmatch(what); m != nil {
 			kinds := map[string]string{"DS:rSI": "KindSource", "ES:rDI": "KindDest", "DS:rBX+AL": "KindXlat", "DS:rDI": "KindDest", "DS:rAX": "KindSource"}
+			if m[2] == "ES:reg" { // an explicit operand holds its address
+				r.implicit = append(r.implicit, operand{kind: "KindDest", size: bytesOf(m[1]), access: access})
+				continue
+			}
 			o := operand{kind: kinds[m[2]], size: bytesOf(m[1]), access: access}
 			if m[2] == "DS:rDI" || m[2] == "DS:rAX" {
 				continue // named by the manual's text only
