@@ -51,13 +51,13 @@ func (c *Context) call(target uint64) {
 func callRelative(c *Context) { c.call(c.relative()) }
 func callIndirect(c *Context) { c.call(c.in[0]) }
 
-// ret pops the target, and with an operand releases that many bytes.
+// ret pops the target, and with an operand (0 without) releases that many bytes.
 func ret(c *Context) {
 	target := c.pop(c.inst.OpSize)
 	if c.outcome != step.Okay {
 		return
 	}
-	c.setStackPointer(c.stackPointer() + c.inst.Imm&0xffff) // 0 without an operand
+	c.setStackPointer(c.stackPointer() + c.inst.Imm&0xffff)
 	c.jump(target)
 }
 

@@ -8,7 +8,8 @@ import (
 // push pushes a register, memory or immediate. The operand is read before rSP
 // changes: PUSH rSP pushes the old value.
 func push(c *Context) {
-	c.push(c.in[0], c.inst.OpSize)
+	v := c.in[0]
+	c.push(v, c.inst.OpSize)
 }
 
 // pushSegment pushes a selector: zero-extended to 64 bits, but moved as 16

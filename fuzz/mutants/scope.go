@@ -129,8 +129,7 @@ func ModelScope() *Scope {
 			place{fn: "unpack", line: "Limit"}, place{fn: "unpack", line: "x86.AttrG"},
 			place{line: "RetireMovSS"}, place{fn: "Context.loadSegment", line: "if seg == x86.SS"}),
 		places("EVEX, and vector, mask and tile registers", "until they have semantics their only judge is x86asm, which has faults of its own there",
-			place{file: "evex.go"}, place{fn: "Inst.tilesExist"}, place{fn: "Inst.distinct"}, place{line: "FPUDirty"}, place{when: "h.flags&hotVSIB != 0"}, place{when: "h.flags&hotMask != 0"},
-			place{dropped: "h.flags&hotVSIB != 0"}),
+			place{file: "evex.go"}, place{fn: "Inst.tilesExist"}, place{fn: "Inst.distinct"}, place{line: "FPUDirty"}, place{when: "h.flags&hotVSIB != 0"}, place{when: "h.flags&hotMask != 0"}),
 		{Name: "the flags column", Why: "it says what the comparison masks; the emulator's tests hold it against what steps change", match: func(s *site) bool {
 			return s.Kind == "row-flags"
 		}},
