@@ -365,9 +365,38 @@ func TestUndefinedFetchOther(t *testing.T) {
 	p.in.Err, p.in.Length = decode.Truncated, 5
 	fault(&p.s, p, x86.PageFault(x86.PFUser|x86.PFFetch, CodeBase+2*PageSize))
 	fault(&p.r, p, x86.Fault(x86.VectorUD))
-	with, without := Comparer{}, Comparer{Profile: &isa.Profile{VirtualBits: 48}}
+	with, without := Comparer{}, Comparer{Profile: &isa.Profile{Vendor: isa.AMD, VirtualBits: 48}}
 	assert.Equal(t, FieldEvent, with.Compare(&p.c, &p.in, &p.s, &p.r).Fields)
 	assert.Zero(t, without.Compare(&p.c, &p.in, &p.s, &p.r).Fields)
+}
+
+// TestUndefinedFetchIntel: what an Intel CPU fetches is known, so that only a
+// subject may differ from what the decoder reads.
+func TestUndefinedFetchIntel(t *testing.T) {
+	fetch, undefined := x86.PageFault(x86.PFUser|x86.PFFetch, CodeBase+2*PageSize), x86.Fault(x86.VectorUD)
+	for _, row := range []struct {
+		code               string
+		err                decode.Reason
+		subject, reference x86.Event
+		same               bool
+	}{
+		{"0f04", decode.Undefined, undefined, fetch, false},
+		{"f0", decode.BadLock, undefined, fetch, false},
+		{"c4f8", decode.Truncated, fetch, undefined, false},
+		{"c4f8", decode.Truncated, undefined, fetch, true}, // a subject that gives up at once
+		{"0faf", decode.Truncated, undefined, fetch, false},
+	} {
+		p := newPair(t, addRaxRbx)
+		b, err := hex.DecodeString(row.code)
+		require.NoError(t, err)
+		p.c.CodeLen = uint8(copy(p.c.Code[:], b))
+		p.c.State.RIP = CodeBase + 2*PageSize - uint64(len(b))
+		p.in.Err, p.in.Length = row.err, uint8(len(b))
+		fault(&p.s, p, row.subject)
+		fault(&p.r, p, row.reference)
+		k := Comparer{Profile: &isa.Profile{Vendor: isa.Intel, Features: isa.AllFeatures(), VirtualBits: 48}}
+		assert.Equal(t, row.same, k.Compare(&p.c, &p.in, &p.s, &p.r).Fields == 0, "%s %v", row.code, row.err)
+	}
 }
 
 // TestSoftwareEvents: the emulator keeps RIP and tells the length, the CPU

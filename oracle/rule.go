@@ -86,7 +86,7 @@ var rules = [NumRules]Rule{
 		Name: "fpu-pointers", Reason: "FOP, FIP and FDP are of use only while an unmasked x87 exception is pending; otherwise CPUs differ in whether they store them", Source: "SDM vol. 1, 8.1.8; APM vol. 2, 11.4.4 (FXSAVE, XSAVE)",
 	},
 	RuleUndefinedFetch: {
-		Name: "undefined-fetch", Reason: "how many bytes of an undefined instruction a CPU fetches before it raises #UD is its own affair: at the end of the mapped code, or of 15 bytes, it may raise the fault of the fetch", Source: "SDM vol. 3, table 6-2 (faults from fetching and from decoding; their bounds are not architectural)",
+		Name: "undefined-fetch", Reason: "how many bytes of an undefined instruction a CPU fetches before it raises #UD is its own affair: at the end of the mapped code, or of 15 bytes, it may raise the fault of the fetch; not of an Intel CPU, whose fetches the decoder knows", Source: "SDM vol. 3, table 6-2 (faults from fetching and from decoding; their bounds are not architectural)",
 	},
 	RuleUnknown: {
 		Name: "unknown", Reason: "one of the engines cannot see the field", Source: "Result.Unknown",

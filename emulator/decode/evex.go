@@ -35,8 +35,8 @@ func (c *cursor) evexPrefix(in *Inst) (int, Reason) {
 		if p[i], ok = c.next(); !ok {
 			return 0, c.shortVEX()
 		}
-		if i == 0 && p[0]&3 == 0 && (p[0]&4 == 0 || !c.hasAPX()) { // no map; no byte more is looked at
-			return 0, Undefined
+		if i == 0 && p[0]&3 == 0 && (p[0]&4 == 0 || !c.hasAPX()) {
+			return 0, c.noMap(in, p[0])
 		}
 	}
 	in.OpcodeOff = uint8(c.pos - 1)

@@ -8,12 +8,12 @@ import "github.com/seed-4e121ece/ringfence/emulator/isa"
 // the end of a page that gives a page fault (SDM vol. 3, table 6-2: faults on
 // fetching the next instruction come before those on decoding it), past the
 // 15th byte #GP(0). How long an undefined encoding is the manuals do not say:
-// what stands here was measured on an Intel CPU in 64-bit mode, by strings that
-// the end of a page cuts. AMD's CPUs often give up earlier; for them an
+// what stands here was measured on an Intel CPU in 64-, 32- and 16-bit code, by
+// strings that the end of a page cuts. AMD's CPUs often give up earlier; for them an
 // encoding is undefined as soon as it has no row.
 
 // measured says whether undefined encodings are read to their end.
-func (c *cursor) measured() bool { return c.info.ctx == 2<<ctxMode }
+func (c *cursor) measured() bool { return c.p.Vendor == isa.Intel }
 
 // undefined reads the rest of an encoding without a row and returns Undefined,
 // or why bytes of it are not there.
@@ -37,6 +37,20 @@ func (c *cursor) reservedMap(in *Inst, m, op uint8) Reason {
 	return c.skip(in, [4]isa.Map{1: isa.Map0F, 2: isa.Map0F38, 3: isa.Map0F3A}[m&3], op)
 }
 
+// noMap reads the rest of a C4 or 62 whose second byte names no map: the CPU
+// takes it for the ModRM byte of LES or BOUND.
+func (c *cursor) noMap(in *Inst, modrm byte) Reason {
+	if c.measured() && modrm < 0xc0 {
+		if r := c.memory(in, modrm, &hots[0]); r != Valid {
+			return in.fail(c, r)
+		}
+		if c.pos > len(c.code) || c.pos > MaxLength {
+			return in.fail(c, c.short())
+		}
+	}
+	return in.fail(c, Undefined)
+}
+
 // skip reads what follows an opcode of a legacy map: ModRM, if there is one
 // and it has not been read, the memory operand and the immediate.
 func (c *cursor) skip(in *Inst, m isa.Map, op uint8) Reason {
@@ -46,9 +60,9 @@ func (c *cursor) skip(in *Inst, m isa.Map, op uint8) Reason {
 	modrm, imm := true, 0
 	switch m {
 	case isa.MapOne:
-		modrm, imm = op == 0x82, immediateOne(in, op)
+		modrm, imm = op == 0x82, c.immediateOne(in, op)
 	case isa.Map0F:
-		modrm, imm = modRM0F(op), immediate0F(op)
+		modrm, imm = modRM0F(op), c.immediate0F(op)
 		if in.Map == isa.Map0F && reservedEscape(op) {
 			modrm = true
 			c.pos++ // the opcode
@@ -86,9 +100,9 @@ func (c *cursor) skip(in *Inst, m isa.Map, op uint8) Reason {
 
 // immediateOne is the size of the immediate of an opcode of the one-byte map,
 // by the rows that it has with other digits or in other modes.
-func immediateOne(in *Inst, op uint8) int {
+func (c *cursor) immediateOne(in *Inst, op uint8) int {
 	z := 4
-	if in.Prefix&PrefixOpSize != 0 && in.REX&rexW == 0 {
+	if c.narrow() != (in.Prefix&PrefixOpSize != 0) && in.REX&rexW == 0 {
 		z = 2
 	}
 	switch op {
@@ -121,13 +135,19 @@ func reservedEscape(op uint8) bool {
 // immediate0F is the size of the immediate of an opcode of the 0F map: of the
 // conditional branches, PSHUF, the shifts by an immediate, SHLD, SHRD, the bit
 // tests, CMPPS, PINSRW, PEXTRW, SHUFPS.
-func immediate0F(op uint8) int {
+func (c *cursor) immediate0F(op uint8) int {
 	switch op {
 	case 0x70, 0x71, 0x72, 0x73, 0xa4, 0xac, 0xba, 0xc2, 0xc4, 0xc5, 0xc6:
 		return 1
 	}
-	if op&0xf0 == 0x80 {
-		return 4
+	switch {
+	case op&0xf0 != 0x80:
+		return 0
+	case c.narrow(): // of a VEX map: 66 does not count
+		return 2
 	}
-	return 0
+	return 4
 }
+
+// narrow says that operands have 16 bits without a prefix.
+func (c *cursor) narrow() bool { return c.info.set&isa.Mode16 != 0 }

@@ -30,8 +30,8 @@ func (c *cursor) vex(in *Inst, op byte) (int, Reason) {
 	m, last := uint8(1), b
 	rex := ^b >> 5 & rexR
 	if op != 0xc5 {
-		if op == 0xc4 && b&3 == 0 { // no map; no byte more is looked at
-			return 0, Undefined
+		if op == 0xc4 && b&3 == 0 {
+			return 0, c.noMap(in, b)
 		}
 		var ok bool
 		if last, ok = c.next(); !ok {

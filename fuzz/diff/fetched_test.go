@@ -19,7 +19,8 @@ import (
 // The CPU fetches as many bytes of a string as the decoder looks at, whether
 // the string is an instruction or not: each string is cut by the end of the
 // code pages after 1, 2, 3 … bytes, and the first cut at which the CPU raises
-// something other than a page fault of the fetch tells how many it wanted.
+// something other than a page fault of the fetch tells how many it wanted. On
+// this the comparison rests: RuleUndefinedFetch does not apply to Intel's CPUs.
 func TestFetchedLength(t *testing.T) {
 	s, err := silicon.New()
 	if err != nil {
@@ -35,10 +36,19 @@ func TestFetchedLength(t *testing.T) {
 	}
 	f := fetcher{cpu: s, cases: gen.NewCases(decode.MaxLength)}
 	f.results = NewResults(len(f.cases), len(f.cases[0].Memory))
+	for _, mode := range []x86.Mode{x86.Long64, x86.Compat32, x86.Compat16} {
+		t.Run(mode.String(), func(t *testing.T) { f.compare(t, mode, p) })
+	}
+}
+
+func (f *fetcher) compare(t *testing.T, mode x86.Mode, p *isa.Profile) {
 	tested, unknown := 0, 0
 	var in decode.Inst
 	for code := range openings {
-		n, err := f.length(code)
+		if mode != x86.Long64 && isREX(code) {
+			continue // INC and DEC
+		}
+		n, err := f.length(code, mode)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +57,7 @@ func TestFetchedLength(t *testing.T) {
 			continue
 		}
 		tested++
-		decode.Decode(&in, code, x86.Long64, p)
+		decode.Decode(&in, code, mode, p)
 		if int(in.Length) != n {
 			t.Errorf("% x: the CPU fetches %d bytes, the decoder looks at %d (%v)", code, n, in.Length, in.Err)
 		}
@@ -56,6 +66,9 @@ func TestFetchedLength(t *testing.T) {
 		t.Errorf("%d strings tested, %d not answered", tested, unknown)
 	}
 }
+
+// isREX says that a string has a REX prefix after at most one other.
+func isREX(code []byte) bool { return code[0]>>4 == 4 || code[0] == 0x66 && code[1]>>4 == 4 }
 
 // openings yields strings of 15 bytes: each opcode of each map, in turn with
 // one of some prefixes and one of some ModRM bytes.
@@ -97,6 +110,13 @@ func openings(yield func([]byte) bool) {
 			}
 		}
 	}
+	for m := range 128 { // C4 and 62 that name no map, with and without SIB and base
+		code := make([]byte, decode.MaxLength)
+		code[0], code[1], code[2] = 0xc4-byte(m&1)*0x62, byte(m>>1<<2), byte(m)
+		if !yield(code) {
+			return
+		}
+	}
 }
 
 func isPrefix(b byte) bool {
@@ -110,15 +130,19 @@ type fetcher struct {
 }
 
 // length returns how many bytes of code the CPU fetches, 0 if it does not say.
-func (f *fetcher) length(code []byte) (int, error) {
+func (f *fetcher) length(code []byte, mode x86.Mode) (int, error) {
 	const end = oracle.CodeBase + 2*oracle.PageSize
+	base, operand := uint64(0), uint64(oracle.DataBase+oracle.PageSize)
+	if mode == x86.Compat16 {
+		base, operand = oracle.CodeBase, oracle.PageSize
+	}
 	for i := range f.cases {
 		c := &f.cases[i]
-		plain(c, code[:i+1]...)
-		c.State.RIP = end - uint64(i+1)
-		for r := range c.State.GPR {
+		*c = silicon.NewCaseIn(mode, code[:i+1])
+		c.State.RIP = end - base - uint64(i+1)
+		for r := range c.State.GPR[:8] {
 			if r != x86.RSP {
-				c.State.GPR[r] = oracle.DataBase + oracle.PageSize
+				c.State.GPR[r] = operand
 			}
 		}
 	}
@@ -131,7 +155,7 @@ func (f *fetcher) length(code []byte) (int, error) {
 			continue
 		}
 		wanted := r.Outcome == step.Exception && r.Event.Vector == x86.VectorPF && r.Event.ErrorCode&x86.PFFetch != 0 &&
-			r.Event.Address == end && r.State.RIP == end-uint64(i+1)
+			r.Event.Address == end && r.State.RIP == f.cases[i].State.RIP
 		if !wanted {
 			return i + 1, nil
 		}

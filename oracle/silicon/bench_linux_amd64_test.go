@@ -60,7 +60,8 @@ func benchmarkCase(mix string, m x86.Mode, l *oracle.Layout, vector bool, i int)
 
 // BenchmarkRun is a case's way there and back, parent and child on one CPU. The
 // metric best-ns/case is that of the best batch: what a machine does that has
-// nothing else to do.
+// nothing else to do. The runner's goals, and ptrace beside it, are in the
+// benchmarks of package ptrace.
 func BenchmarkRun(b *testing.B) {
 	cpu, err := spawn.CurrentCPU()
 	if err != nil {
@@ -123,26 +124,4 @@ func BenchmarkRun(b *testing.B) {
 			b.ReportMetric(float64(best.Nanoseconds())/float64(k.batch), "best-ns/case")
 		})
 	}
-}
-
-// BenchmarkStart is the time from nothing to the first answer, and the end of
-// the child.
-func BenchmarkStart(b *testing.B) {
-	newExecutor(b)
-	cases := []oracle.Case{NewCase([]byte{0x48, 0x01, 0xd8})}
-	results := make([]oracle.Result, 1)
-	best := time.Hour
-	for b.Loop() {
-		from := time.Now()
-		e, err := New()
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := e.Run(cases, results); err != nil {
-			b.Fatal(err)
-		}
-		best = min(best, time.Since(from))
-		e.Close()
-	}
-	b.ReportMetric(float64(best.Nanoseconds())/1e6, "best-ms")
 }
