@@ -99,9 +99,7 @@ func (e *Emulator) Step(state *x86.State, bus Bus, fx *Effects) Outcome {
 	c.State, c.Bus, c.Fx = state, bus, fx
 	out := c.Execute()
 	if out == Okay {
-		if fx.Event.Type != x86.EventNone {
-			fx.Event = x86.Event{}
-		}
+		fx.Event = x86.Event{}
 		fx.Outcome = Okay
 		return Okay
 	}
@@ -110,7 +108,6 @@ func (e *Emulator) Step(state *x86.State, bus Bus, fx *Effects) Outcome {
 
 // reset makes every count and mask say "nothing".
 func reset(fx *Effects) {
-	fx.Outcome = Unhandleable
 	fx.Retire = 0
 	fx.Event = x86.Event{}
 	fx.GPRDirty = 0

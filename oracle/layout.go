@@ -116,10 +116,13 @@ const (
 	DataBase     = 0x20000000
 	StackBase    = 0x30000000
 	ReadOnlyBase = 0x40000000
+	// HighCodeBase is code that only 64-bit mode reaches: an instruction pointer
+	// that is cut to 32 bits shows there.
+	HighCodeBase = 0x100000000
 )
 
-// DefaultLayout is the layout of campaigns: two pages of code filled with
-// INT3, so that a branch stops where it lands; two pages each of data and
+// DefaultLayout is the layout of campaigns: two pages of code, and two more
+// above 4 GiB, filled with INT3, so that a branch stops where it lands; two pages each of data and
 // stack with windows around the boundary between them and at the far ends,
 // where the next page is not mapped; one read-only page.
 var DefaultLayout = &Layout{
@@ -128,6 +131,7 @@ var DefaultLayout = &Layout{
 		{DataBase, 2, ProtRead | ProtWrite, 0},
 		{StackBase, 2, ProtRead | ProtWrite, 0},
 		{ReadOnlyBase, 1, ProtRead, 0},
+		{HighCodeBase, 2, ProtRead | ProtExec, 0xcc},
 	},
 	Windows: []Window{
 		{DataBase + PageSize - 256, 512},

@@ -48,7 +48,7 @@ func cmpxchgPair(c *Context) {
 		return
 	}
 	g := &c.State.GPR
-	m := masks[half]
+	m := maskOf(half)
 	equal := old[0] == g[x86.RAX]&m && old[1] == g[x86.RDX]&m
 	c.assign(x86.ZF, equal)
 	if !equal {
@@ -107,7 +107,7 @@ func (c *Context) remote(operation func(a, b uint64) uint64) {
 		return
 	}
 	a.Intent = step.IntentWrite
-	c.stageCompareExchange(a, [2]uint64{v}, [2]uint64{operation(v, c.in[1]) & masks[size&15]})
+	c.stageCompareExchange(a, [2]uint64{v}, [2]uint64{operation(v, c.in[1]) & maskOf(size)})
 }
 
 func aadd(c *Context) { c.remote(func(a, b uint64) uint64 { return a + b }) }
@@ -129,7 +129,7 @@ func movdir64b(c *Context) {
 		c.stop(out)
 		return
 	}
-	to := c.access(x86.ES, c.State.GPR[c.inst.Reg&15]&masks[c.inst.AddrSize&15], 64, step.IntentWrite)
+	to := c.access(x86.ES, c.State.GPR[c.inst.Reg&15]&maskOf(c.inst.AddrSize), 64, step.IntentWrite)
 	to.Align = 64
 	c.log(to)
 	if out := c.Bus.ProbeWriteBytes(to, data, &c.Fx.Event); out != step.Okay {

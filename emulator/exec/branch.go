@@ -8,7 +8,7 @@ import (
 // relative returns the target of a branch by displacement, wrapped to the
 // operand size.
 func (c *Context) relative() uint64 {
-	return (c.next + c.inst.Imm) & masks[c.inst.OpSize&15]
+	return (c.next + c.inst.Imm) & maskOf(c.inst.OpSize)
 }
 
 // jump goes on at target, which an empty fetch validates: one that is not
@@ -70,12 +70,12 @@ func jrcxz(c *Context) {
 
 // counter returns CX, ECX or RCX by the address size.
 func (c *Context) counter() uint64 {
-	return c.State.GPR[x86.RCX] & masks[c.inst.AddrSize&15]
+	return c.State.GPR[x86.RCX] & maskOf(c.inst.AddrSize)
 }
 
 // loop is LOOPNE (E0), LOOPE (E1) and LOOP (E2).
 func loop(c *Context) {
-	n := (c.counter() - 1) & masks[c.inst.AddrSize&15]
+	n := (c.counter() - 1) & maskOf(c.inst.AddrSize)
 	c.setReg(x86.RCX, c.inst.AddrSize, n)
 	taken := n != 0
 	switch zero := c.flags&x86.ZF != 0; c.inst.Opcode {
@@ -125,7 +125,7 @@ func bound(c *Context) {
 		c.raise(x86.Fault(x86.VectorBR))
 		return
 	}
-	high := c.load(c.segment, (c.offset+uint64(size))&masks[c.inst.AddrSize&15], size, step.IntentRead)
+	high := c.load(c.segment, (c.offset+uint64(size))&maskOf(c.inst.AddrSize), size, step.IntentRead)
 	if c.outcome == step.Okay && i > int64(signExtend(high, size)) {
 		c.raise(x86.Fault(x86.VectorBR))
 	}

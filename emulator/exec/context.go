@@ -66,6 +66,9 @@ type Context struct {
 // masks has the mask of an operand of 1, 2, 4 or 8 bytes.
 var masks = [16]uint64{1: 0xff, 2: 0xffff, 4: 0xffffffff, 8: 0xffffffffffffffff}
 
+// maskOf returns the mask of an operand of size bytes.
+func maskOf(size uint8) uint64 { return masks[size&15] }
+
 // Execute carries out the instruction that Fx.Inst holds, which is valid, up
 // to and including retirement: it stages in Fx what Apply is to do. The
 // caller has reset the counts of Fx.
@@ -157,7 +160,7 @@ func (c *Context) setSize(size uint8) {
 	}
 	c.size = size
 	c.top = size*8 - 1
-	c.mask = masks[size&15]
+	c.mask = maskOf(size)
 }
 
 // bits is the operand width in bits.
@@ -186,7 +189,7 @@ func (c *Context) readOperands() {
 				c.in[i] = c.load(c.segment, c.offset, o.size, o.intent)
 			}
 		case fromImm:
-			c.in[i] = c.inst.Imm & masks[o.size&15]
+			c.in[i] = c.inst.Imm & maskOf(o.size)
 		case fromFixed:
 			c.in[i] = c.reg(o.reg, o.size)
 		case fromVVVV:

@@ -20,11 +20,11 @@ type farTarget struct {
 func (c *Context) farOperand() (t farTarget) {
 	size := c.inst.OpSize
 	if !c.inst.IsMem {
-		return farTarget{c.inst.Imm2, c.inst.Imm & masks[size&15]}
+		return farTarget{c.inst.Imm2, c.inst.Imm & maskOf(size)}
 	}
 	t.offset = c.load(c.segment, c.offset, size, step.IntentRead)
 	if c.outcome == step.Okay {
-		at := (c.offset + uint64(size)) & masks[c.inst.AddrSize&15]
+		at := (c.offset + uint64(size)) & maskOf(c.inst.AddrSize)
 		t.selector = uint16(c.load(c.segment, at, 2, step.IntentRead))
 	}
 	return t
@@ -200,7 +200,7 @@ func (c *Context) stackOf(code *x86.SegmentRegister) farStack {
 // pushTo pushes a slot of the operand size.
 func (c *Context) pushTo(stack farStack, v uint64) {
 	size := c.inst.OpSize
-	sp := (c.current(x86.RSP) - uint64(size)) & masks[stack.width&15]
+	sp := (c.current(x86.RSP) - uint64(size)) & maskOf(stack.width)
 	c.store(stack.segment, sp, size, v)
 	c.setReg(x86.RSP, stack.width, sp)
 }
@@ -211,7 +211,7 @@ func (c *Context) popped(n int, size uint8) uint64 {
 	if c.outcome != step.Okay {
 		return 0
 	}
-	sp := (c.stackPointer() + uint64(n)*uint64(c.inst.OpSize)) & masks[c.stackSize()&15]
+	sp := (c.stackPointer() + uint64(n)*uint64(c.inst.OpSize)) & maskOf(c.stackSize())
 	return c.load(x86.SS, sp, size, step.IntentRead)
 }
 
@@ -230,7 +230,7 @@ func retFar(c *Context) {
 	}
 	release := 2*uint64(size) + c.inst.Imm&0xffff
 	if c.stackOf(&r).segment == x86.SegNone { // 64-bit code: a carry goes into all of ESP (seen on CPUs)
-		c.setReg(x86.RSP, 4, c.current(x86.RSP)+release&masks[c.stackSize()&15])
+		c.setReg(x86.RSP, 4, c.current(x86.RSP)+release&maskOf(c.stackSize()))
 	} else {
 		c.setStackPointer(c.stackPointer() + release)
 	}

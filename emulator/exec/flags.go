@@ -10,7 +10,6 @@ const status = x86.FlagsStatus
 
 // Numbers of the flags' bits, to shift a bit into place.
 const (
-	bitCF = 0
 	bitSF = 7
 	bitOF = 11
 )
@@ -45,7 +44,7 @@ func when(f x86.Flags, b uint64) x86.Flags { return f & -x86.Flags(b&1) }
 func (c *Context) sign(v uint64) uint64 { return v >> c.top & 1 }
 
 // carry returns CF as 0 or 1.
-func (c *Context) carry() uint64 { return uint64(c.flags>>bitCF) & 1 }
+func (c *Context) carry() uint64 { return uint64(c.flags) & 1 }
 
 // szp returns SF, ZF and PF of a result of the operand width.
 func (c *Context) szp(r uint64) x86.Flags {
@@ -66,7 +65,7 @@ func (c *Context) add(a, b, carry uint64) uint64 {
 	r := (a + b + carry) & c.mask
 	carries := a&b | (a|b)&^r
 	c.setFlags(status, c.szp(r)|
-		x86.Flags(c.sign(carries))<<bitCF|
+		x86.Flags(c.sign(carries))| // CF is bit 0
 		x86.Flags(carries<<1)&x86.AF|
 		x86.Flags(c.sign((a^r)&(b^r)))<<bitOF)
 	return r
@@ -78,7 +77,7 @@ func (c *Context) sub(a, b, borrow uint64) uint64 {
 	r := (a - b - borrow) & c.mask
 	borrows := ^a&b | (^a|b)&r
 	c.setFlags(status, c.szp(r)|
-		x86.Flags(c.sign(borrows))<<bitCF|
+		x86.Flags(c.sign(borrows))| // CF is bit 0
 		x86.Flags(borrows<<1)&x86.AF|
 		x86.Flags(c.sign((a^b)&(a^r)))<<bitOF)
 	return r

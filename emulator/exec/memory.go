@@ -25,7 +25,7 @@ func (c *Context) locate() {
 		off += c.bitOffset()
 	}
 	c.segment = in.Segment
-	c.offset = off & masks[in.AddrSize&15]
+	c.offset = off & maskOf(in.AddrSize)
 }
 
 // access describes an access by the instruction itself.
@@ -53,7 +53,7 @@ func (c *Context) load(seg x86.Segment, off uint64, size uint8, intent step.Inte
 	if out != step.Okay {
 		c.stop(out)
 	}
-	return v & masks[size&15]
+	return v & maskOf(size)
 }
 
 // store probes a write of size bytes and stages it.
@@ -61,7 +61,7 @@ func (c *Context) store(seg x86.Segment, off uint64, size uint8, v uint64) {
 	if !c.need(step.HookWrite) {
 		return
 	}
-	v &= masks[size&15]
+	v &= maskOf(size)
 	a := c.access(seg, off, size, step.IntentWrite)
 	c.log(a)
 	if out := c.Bus.ProbeWrite(a, v, &c.Fx.Event); out != step.Okay {
@@ -111,7 +111,7 @@ func (c *Context) writeMemory(o *operand, i int) {
 		return
 	}
 	a := c.access(c.segment, c.offset, o.size, step.IntentWrite)
-	v := c.out[i] & masks[o.size&15]
+	v := c.out[i] & maskOf(o.size)
 	if c.locked() {
 		c.stageCompareExchange(a, [2]uint64{c.in[i]}, [2]uint64{v})
 		return
@@ -164,7 +164,7 @@ func (c *Context) stageWide(a step.Access, data []byte) {
 
 // push stages a value of size bytes on the stack and moves rSP.
 func (c *Context) push(v uint64, size uint8) {
-	sp := (c.stackPointer() - uint64(size)) & masks[c.stackSize()&15]
+	sp := (c.stackPointer() - uint64(size)) & maskOf(c.stackSize())
 	c.store(x86.SS, sp, size, v)
 	c.setStackPointer(sp)
 }

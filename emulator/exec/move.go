@@ -26,7 +26,7 @@ func movFromSegment(c *Context) {
 
 // movMoffs is MOV with an absolute offset in place of ModRM (A0 to A3).
 func movMoffs(c *Context) {
-	off := c.inst.Disp & masks[c.inst.AddrSize&15]
+	off := c.inst.Disp & maskOf(c.inst.AddrSize)
 	if c.plan.ops[0].from == fromMoffs {
 		c.store(c.dataSegment(), off, c.size, c.in[1])
 		return
@@ -80,7 +80,7 @@ func signAccumulator(c *Context) {
 }
 
 func xlat(c *Context) {
-	off := (c.State.GPR[x86.RBX] + c.State.GPR[x86.RAX]&0xff) & masks[c.inst.AddrSize&15]
+	off := (c.State.GPR[x86.RBX] + c.State.GPR[x86.RAX]&0xff) & maskOf(c.inst.AddrSize)
 	c.setReg(x86.RAX, 1, c.load(c.dataSegment(), off, 1, step.IntentRead))
 }
 

@@ -59,7 +59,6 @@ const (
 	fromSegment
 	fromFixedSegment
 	fromMoffs
-	fromElsewhere
 )
 
 // family is the meaning of one or more mnemonics.
@@ -230,7 +229,7 @@ func segmentMove(r *isa.Row, name string) (family, bool) {
 		case o.Kind == isa.KindMoffs:
 			return own(movMoffs), true
 		case o.Class != x86.ClassSegment:
-		case o.Access&isa.Write != 0 && name == "POP":
+		case name == "POP":
 			return own(popSegment), true
 		case o.Access&isa.Write != 0:
 			return own(movToSegment), true
@@ -302,10 +301,7 @@ func makeOperand(o *isa.Operand, f family) operand {
 		}
 	case isa.KindFixed:
 		p.from = fromFixed
-		switch o.Class {
-		case x86.ClassHigh: // AH, of LAHF and SAHF alone, which see to it themselves
-			p.from = fromElsewhere
-		case x86.ClassSegment:
+		if o.Class == x86.ClassSegment {
 			p.from = fromFixedSegment
 		}
 	case isa.KindVVVV:
@@ -316,8 +312,6 @@ func makeOperand(o *isa.Operand, f family) operand {
 		p.from = fromOne
 	case isa.KindMoffs:
 		p.from = fromMoffs
-	default:
-		p.from = fromElsewhere
 	}
 	return p
 }

@@ -12,7 +12,7 @@ func (c *Context) reg(n, size uint8) uint64 {
 	if size == 1 && c.isHigh(n) {
 		return c.State.GPR[n-4] >> 8 & 0xff
 	}
-	return c.State.GPR[n&15] & masks[size&15]
+	return c.State.GPR[n&15] & maskOf(size)
 }
 
 // current returns register n in full, with what this step has staged.
@@ -55,7 +55,7 @@ func (c *Context) stackSize() uint8 { return c.State.StackWidth / 8 }
 
 // stackPointer returns rSP, wrapped to the width of the stack.
 func (c *Context) stackPointer() uint64 {
-	return c.current(x86.RSP) & masks[c.stackSize()&15]
+	return c.current(x86.RSP) & maskOf(c.stackSize())
 }
 
 // setStackPointer stages rSP. A 32-bit stack pointer leaves nothing above it

@@ -56,7 +56,7 @@ func (c *Context) repetition(kind step.RepeatKind) step.Repeat {
 // start, of what the address size reaches.
 func (c *Context) room(offset uint64, backward bool) uint64 {
 	size := uint64(c.size)
-	left := masks[c.inst.AddrSize&15] - offset // behind the element's first byte
+	left := maskOf(c.inst.AddrSize) - offset // behind the element's first byte
 	switch {
 	case left < size-1:
 		return 0

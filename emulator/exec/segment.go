@@ -29,7 +29,7 @@ func loadFar(c *Context) {
 	if c.outcome != step.Okay {
 		return
 	}
-	sel := c.load(c.segment, (c.offset+uint64(size))&masks[c.inst.AddrSize&15], 2, step.IntentRead)
+	sel := c.load(c.segment, (c.offset+uint64(size))&maskOf(c.inst.AddrSize), 2, step.IntentRead)
 	if c.outcome != step.Okay {
 		return
 	}

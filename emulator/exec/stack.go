@@ -20,7 +20,7 @@ func pushSegment(c *Context) {
 		c.push(c.in[0], size)
 		return
 	}
-	sp := (c.stackPointer() - 4) & masks[c.stackSize()&15]
+	sp := (c.stackPointer() - 4) & maskOf(c.stackSize())
 	c.store(x86.SS, sp, 2, c.in[0])
 	c.setStackPointer(sp)
 }
@@ -88,7 +88,7 @@ func (c *Context) loadFlags(v, resume x86.Flags) {
 func enter(c *Context) {
 	size := c.inst.OpSize
 	level := c.inst.Imm2 & 0x1f
-	wrap := masks[c.stackSize()&15]
+	wrap := maskOf(c.stackSize())
 	c.push(c.State.GPR[x86.RBP], size)
 	frame := c.current(x86.RSP) // all of it, whatever the width of the stack
 	if level > 0 {
@@ -117,7 +117,7 @@ func enter(c *Context) {
 
 func leave(c *Context) {
 	size := c.inst.OpSize
-	bp := c.State.GPR[x86.RBP] & masks[c.stackSize()&15]
+	bp := c.State.GPR[x86.RBP] & maskOf(c.stackSize())
 	v := c.load(x86.SS, bp, size, step.IntentRead)
 	c.setStackPointer(bp + uint64(size))
 	c.setReg(x86.RBP, size, v)

@@ -51,7 +51,7 @@ func (c *Context) narrow() {
 
 // pointer returns rSI or rDI, wrapped to the address size.
 func (c *Context) pointer(n uint8) uint64 {
-	return c.State.GPR[n] & masks[c.inst.AddrSize&15]
+	return c.State.GPR[n] & maskOf(c.inst.AddrSize)
 }
 
 // advance moves a pointer by one element, in the direction of DF.

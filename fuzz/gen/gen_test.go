@@ -79,13 +79,15 @@ func equal(a, b *oracle.Case) bool {
 func TestCasesAreWellFormed(t *testing.T) {
 	g := New(Config{Profile: testProfile(), Seed: 3, Seeds: [][]byte{{0x48, 0x01, 0xd8}, {0x66, 0x67, 0xf0, 0x0f, 0xb1, 0x84, 0x88, 1, 2, 3, 4}}})
 	c := &NewCases(1)[0]
-	end := uint64(oracle.CodeBase + 2*oracle.PageSize)
+	within := func(rip, base uint64, n uint8) bool {
+		return rip >= base && rip+uint64(n) <= base+2*oracle.PageSize
+	}
 	for i := range 200000 {
 		g.Next(c)
 		switch {
 		case c.CodeLen == 0 || c.CodeLen > decode.MaxLength:
 			t.Fatalf("case %d: %d bytes of code", i, c.CodeLen)
-		case c.State.RIP < oracle.CodeBase || c.State.RIP+uint64(c.CodeLen) > end:
+		case !within(c.State.RIP, oracle.CodeBase, c.CodeLen) && !within(c.State.RIP, oracle.HighCodeBase, c.CodeLen):
 			t.Fatalf("case %d: code at %#x, %d bytes: not in the code pages", i, c.State.RIP, c.CodeLen)
 		case x86.Flags(c.State.RFLAGS)&^(x86.FlagsUser|x86.IF|x86.FlagsFixed) != 0 || x86.Flags(c.State.RFLAGS)&x86.TF != 0:
 			t.Fatalf("case %d: flags %#x", i, c.State.RFLAGS)

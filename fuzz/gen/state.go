@@ -26,7 +26,10 @@ func (g *Generator) Fill(c *oracle.Case, patch bool) {
 	if decode.Decode(in, c.CodeBytes(), g.mode, g.profile) == decode.Truncated {
 		g.complete(c, in)
 	}
-	s := steering{Rand: r, c: c, in: in, patch: patch, info: &infos[in.Row], long: g.mode == x86.Long64}
+	s := steering{Rand: r, c: c, in: in, patch: patch, info: &infos[in.Row], long: g.mode == x86.Long64, code0: oracle.CodeBase}
+	if s.long && r.Chance(48) {
+		s.code0 = oracle.HighCodeBase
+	}
 	c.State = x86.State{Mode: g.mode, StackWidth: 64, CPL: 3}
 	if s.long {
 		c.State.Selector[x86.CS], c.State.Selector[x86.SS] = selectorCS, selectorSS
@@ -51,7 +54,7 @@ func (g *Generator) Fill(c *oracle.Case, patch bool) {
 			c.State.GPR[i] &= offsetMask32
 		}
 	}
-	if end := oracle.CodeBase + 2*oracle.PageSize - c.CodeAddress(); uint64(c.CodeLen) > end {
+	if end := s.code0 + 2*oracle.PageSize - c.CodeAddress(); uint64(c.CodeLen) > end {
 		c.CodeLen = uint8(end)
 	}
 	for i := int(c.CodeLen); i < len(c.Code); i++ {
@@ -83,8 +86,9 @@ type steering struct {
 	patch bool
 	// long is 64-bit mode.
 	long bool
-	// start is the linear address of the instruction.
-	start uint64
+	// code0 is the linear address of the code pages, start that of the
+	// instruction.
+	code0, start uint64
 }
 
 func (s *steering) registers() {
@@ -165,7 +169,7 @@ func (s *steering) base() uint64 {
 
 // code returns an address in the code pages.
 func (s *steering) code() uint64 {
-	return oracle.CodeBase + s.Uint64()%(2*oracle.PageSize)
+	return s.code0 + s.Uint64()%(2*oracle.PageSize)
 }
 
 // target returns where to branch to, as RIP has it: in the code pages and not
@@ -180,7 +184,7 @@ func (s *steering) target() uint64 {
 	case 2:
 		return s.rip(s.start + v>>8%16)
 	case 3:
-		return s.rip(oracle.CodeBase + 2*oracle.PageSize + v>>8%8 - 4)
+		return s.rip(s.code0 + 2*oracle.PageSize + v>>8%8 - 4)
 	case 4:
 		if !s.long {
 			r := s.c.Segment(x86.CS)
@@ -211,14 +215,14 @@ func (s *steering) placeCode() {
 	}
 	v := s.Uint64()
 	at := v >> 8
-	end := uint64(oracle.CodeBase + 2*oracle.PageSize)
+	end := s.code0 + 2*oracle.PageSize
 	switch k := v & 255; {
 	case k < 200 || n == 0:
-		s.start = oracle.CodeBase + 512 + at%3072
+		s.start = s.code0 + 512 + at%3072
 	case k < 224:
-		s.start = oracle.CodeBase + oracle.PageSize - at%(n+1)
+		s.start = s.code0 + oracle.PageSize - at%(n+1)
 	case k < 236:
-		s.start = oracle.CodeBase + at%(2*oracle.PageSize-n)
+		s.start = s.code0 + at%(2*oracle.PageSize-n)
 	case k < 250 || n == 1:
 		s.start = end - n
 	default:
@@ -235,12 +239,12 @@ func (s *steering) placeCode() {
 func (s *steering) withinLimit(v, n uint64) {
 	cs := s.c.Segment(x86.CS)
 	limit := (cs.Base + uint64(cs.Limit)) & offsetMask32 // the linear address
-	inside := limit >= oracle.CodeBase && limit < oracle.CodeBase+2*oracle.PageSize
+	inside := limit >= s.code0 && limit < s.code0+2*oracle.PageSize
 	if inside && v&15 == 0 {
 		s.start = limit - v>>4%(n+2)
 	}
-	if s.rip(s.start) > uint64(cs.Limit) || s.start < oracle.CodeBase {
-		s.start = oracle.CodeBase + 512 + v%3072
+	if s.rip(s.start) > uint64(cs.Limit) || s.start < s.code0 {
+		s.start = s.code0 + 512 + v%3072
 	}
 }
 

@@ -388,7 +388,7 @@ func (s *steering) relative() {
 	d := s.target() - next
 	if in.ImmLen == 1 {
 		d = uint64(int64(int8(d)))
-		if t := s.start + uint64(in.Length) + d; t < oracle.CodeBase || t >= oracle.CodeBase+2*oracle.PageSize {
+		if t := s.start + uint64(in.Length) + d; t-s.code0 >= 2*oracle.PageSize {
 			d = uint64(int64(int8(d ^ 0x80)))
 		}
 		if d+uint64(in.Length) < uint64(in.Length) && !s.Chance(4) { // into itself

@@ -41,6 +41,7 @@ var Flaws = []Flaw{
 	{"movsx-zero-extends", "emulator/exec/move.go", "", "func movsx(c *Context) { c.out[0] = signExtend(c.in[1], c.plan.ops[1].size) }", "func movsx(c *Context) { c.out[0] = c.in[1] }", "MOVSX does not extend the sign"},
 	{"write32-keeps-upper-half", "emulator/exec/register.go", "Context.setReg", "v = uint64(uint32(v))", "v = c.current(n)&^0xffffffff | v&0xffffffff", "a 32-bit result does not clear the upper half"},
 	{"high-byte-read-as-low", "emulator/exec/register.go", "Context.reg", "return c.State.GPR[n-4] >> 8 & 0xff", "return c.State.GPR[n-4] & 0xff", "AH, CH, DH, BH are read as AL, CL, DL, BL"},
+	{"rip-cut", "emulator/exec/context.go", "Context.wrapRIP", "if c.State.Mode == x86.Long64 {", "if false {", "the next instruction is addressed with 32 bits in 64-bit mode"},
 	{"high-byte-despite-rex", "emulator/exec/register.go", "", "func (c *Context) isHigh(n uint8) bool { return n&^3 == 4 && c.inst.REX == 0 }", "func (c *Context) isHigh(n uint8) bool { return n-4 < 4 }", "SPL, BPL, SIL, DIL are AH, CH, DH, BH"},
 	{"cmov-false-keeps-upper-half", "emulator/exec/move.go", "cmov", "c.out[0] = c.reg(c.inst.Reg, c.size)", "c.plan = &plan{}", "a 32-bit CMOV whose condition is false leaves the upper half"},
 	{"cmpxchg-accumulator-kept", "emulator/exec/atomic.go", "cmpxchg", "c.setReg(x86.RAX, c.size, c.in[0])", "_ = x86.RAX", "a failed CMPXCHG leaves the accumulator"},

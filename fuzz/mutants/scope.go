@@ -67,7 +67,7 @@ func ModelScope() *Scope {
 			return s.code != nil && s.code.unit.constant
 		}},
 		{Name: "words for people", Why: "names, disassembly and error messages are not behaviour", match: func(s *site) bool {
-			return s.code != nil && (s.code.inText() || s.in(place{file: "text.go"}))
+			return s.code != nil && (s.code.inText() || s.in(place{file: "text.go"}) || s.in(place{fn: "ParseOutcome"}))
 		}},
 		places("the harness's own checks", "they judge the model and are judged by their own tests",
 			place{file: "promise.go"}, place{file: "promise_repeat.go"}, place{file: "equal.go"}, place{file: "journal.go"}),
@@ -83,7 +83,7 @@ func ModelScope() *Scope {
 		places("hooks that the reference Bus always offers, and answers it never gives", "FuzzContract's business: the campaign's Bus is whole and honest",
 			place{file: "absent.go"}, place{dropped: "!c.ForceWriteback"}, place{when: "c.ForceWriteback"}, place{fn: "Context.need"}, place{fn: "Answer"}, place{fn: "Effects.refused"},
 			place{when: "!c.need("}, place{fn: "Context.base", when: "cr4&cr4FSGSBASE == 0"}, place{fn: "Context.base", line: "cr4&cr4FSGSBASE == 0"}, place{line: "if !c.need(step.HookReadSegment | step.HookWriteSegment) {"},
-			place{fn: "Emulator.decode", dropped: "out == Okay"}, place{fn: "Emulator.decode", line: "return Unhandleable"}, place{fn: "Context.base", line: "return seg"}, place{fn: "Emulator.decode", line: "n = max("}, place{dropped: "!c.need("}, place{forced: "c.need("}),
+			place{fn: "Emulator.decode", dropped: "out == Okay"}, place{fn: "finish", dropped: "out != Exception"}, place{fn: "finish", when: "out != Exception"}, place{fn: "Emulator.decode", line: "return Unhandleable"}, place{fn: "Context.base", line: "return seg"}, place{fn: "Emulator.decode", line: "n = max("}, place{dropped: "!c.need("}, place{forced: "c.need("}),
 		places("room that never runs out", "capacities are asserted from the table by a test",
 			place{when: "n >= step.MaxOps"}, place{when: "n >= step.MaxWide"}, place{when: "op == nil"}, place{dropped: "n >= step.Max"},
 			place{dropped: "op == nil"}, place{forced: "n < step.MaxAccesses"}),
@@ -93,13 +93,13 @@ func ModelScope() *Scope {
 			place{fn: "Context.readPort"}, place{fn: "Context.writePort"}, place{fn: "Context.readPortAt"}, place{fn: "Context.writePortAt"},
 			place{when: "OpWritePort"}, place{when: "OpWriteControl"}, place{when: "OpWriteDebug"}, place{when: "OpWriteXCR"}, place{when: "OpWriteMSR"},
 			place{when: "OpTLB"}, place{fn: "Context.loadFlags", when: "c.ioplAllows()"}, place{fn: "Context.loadFlags", when: "c.State.CPL == 0"},
-			place{fn: "segmentMove", line: "x86.ClassControl"}, place{fn: "Context.nullSegment", dropped: "uint8(selector&3) != c.State.CPL"}, place{fn: "Context.nullSegment", dropped: "c.State.Mode != x86.Long64"},
+			place{fn: "segmentMove", line: "x86.ClassControl"}, place{fn: "Context.nullSegment", dropped: "uint8(selector&3) != c.State.CPL"}, place{fn: "Context.nullSegment", dropped: "c.State.Mode != x86.Long64"}, place{fn: "Effects.Apply", dropped: "fx.Ops[i].Index < x86.NumSegment"},
 			place{fn: "Context.codeSegment", line: "ret && uint8(selector&3) > c.State.CPL"}, place{fn: "Context.codeSegment", when: "ret && uint8(selector&3) > c.State.CPL"}),
 		places("answers that differ from run to run", "the CPU's answer cannot be compared",
 			place{fn: "rdtsc"}, place{fn: "rdtscp"}, place{fn: "rdpmc"}, place{fn: "xgetbv"}, place{fn: "rdpid"}, place{fn: "cpuid"}, place{fn: "Context.random"}, place{fn: "rdrand"}, place{fn: "rdseed"},
 			place{fn: "Context.timestamp"}, place{fn: "Context.readMSR"}, place{fn: "Context.readControl"}, place{file: "table.go"}),
 		places("code for CPUs of the other maker", "its turn comes on such a CPU",
-			place{when: "c.amd()"}, place{line: "ctx: 3 << ctxMode"}, place{dropped: "c.amd()"}, place{dropped: "!in.alternateCR8(p)"}, place{fn: "Inst.alternateCR8"}, place{fn: "cursor.suffix"}),
+			place{when: "c.amd()"}, place{line: "ctx: 3 << ctxMode"}, place{fn: "infoOf", line: "vendor&1"}, place{dropped: "c.amd()"}, place{dropped: "!in.alternateCR8(p)"}, place{fn: "Inst.alternateCR8"}, place{fn: "cursor.suffix"}),
 		{Name: "features that this CPU lacks", Why: "their turn comes on a CPU that has them", match: func(s *site) bool {
 			if s.row != nil {
 				f, err := isa.ParseFeature(strings.TrimSpace(s.row.cols[colFeature]))
@@ -124,12 +124,12 @@ func ModelScope() *Scope {
 			place{when: "c.pos >= len(c.code) || c.pos >= MaxLength"}, place{line: "if c.pos >= len(c.code) || c.pos >= MaxLength"}, place{fn: "Inst.fail"}),
 		places("descriptors that Linux does not have", "the kernel gives user code a few, all of them accessed",
 			place{fn: "Context.markAccessed"}, place{fn: "Context.lookUp", line: "ldt."}, place{fn: "Context.lookUp", when: "c.outcome != step.Okay || ldt."},
-			place{fn: "Context.isGate"}, place{fn: "Context.visible"}, place{fn: "Context.typesOf"}, place{line: "typesOf("}),
+			place{fn: "Context.isGate"}, place{fn: "Context.branchAllowed", line: "x86.AttrExpand"}, place{fn: "Context.branchAllowed", line: "rpl >= cpl && dpl <= rpl"}, place{fn: "Context.checkDescriptor", line: "attr&x86.AttrS == 0"}, place{fn: "Context.visible"}, place{fn: "Context.typesOf"}, place{line: "typesOf("}),
 		places("limits of segments, and what a retired load of SS holds off", "64-bit code has no limits, and interrupts are the kernel's",
 			place{fn: "unpack", line: "Limit"}, place{fn: "unpack", line: "x86.AttrG"},
 			place{line: "RetireMovSS"}, place{fn: "Context.loadSegment", line: "if seg == x86.SS"}),
 		places("EVEX, and vector, mask and tile registers", "until they have semantics their only judge is x86asm, which has faults of its own there",
-			place{file: "evex.go"}, place{fn: "Inst.tilesExist"}, place{fn: "Inst.distinct"}, place{line: "FPUDirty"}, place{when: "h.flags&hotVSIB != 0"}, place{when: "h.flags&hotMask != 0"}),
+			place{file: "evex.go"}, place{line: "hotTile"}, place{line: "evexB"}, place{line: "hotIs4"}, place{when: "h.flags&hotIs4 != 0"}, place{line: "vexAddrSize"}, place{fn: "Inst.tilesExist"}, place{fn: "Inst.distinct"}, place{line: "FPUDirty"}, place{when: "h.flags&hotVSIB != 0"}, place{when: "h.flags&hotMask != 0"}),
 		{Name: "the flags column", Why: "it says what the comparison masks; the emulator's tests hold it against what steps change", match: func(s *site) bool {
 			return s.Kind == "row-flags"
 		}},
@@ -148,7 +148,6 @@ var ofFeatures = []struct {
 	place
 }{
 	{isa.FeatureCMPCCXADD, place{fn: "cmpccxadd"}},
-	{isa.FeatureCMPCCXADD, place{fn: "conditional", line: `"XADD"`}},
 	{isa.FeatureMOVDIR64B, place{fn: "movdir64b"}},
 	{isa.FeatureAPXF, place{file: "rex2.go"}},
 	{isa.FeatureAPXF, place{line: "isa.MapEVEX1"}},
@@ -163,6 +162,9 @@ var ofFeatures = []struct {
 	{isa.FeatureTBM, place{file: "bit.go", line: ".minusOne("}},
 	{isa.FeatureRAOINT, place{fn: "Context.remote"}},
 	{isa.FeatureRAOINT, place{file: "atomic.go", line: "c.remote("}},
+	{isa.FeatureRAOINT, place{file: "plan.go", line: "aadd"}},
+	{isa.FeatureRAOINT, place{file: "plan.go", line: "aor"}},
+	{isa.FeatureCMPCCXADD, place{fn: "conditional", line: "isa.MapVEX2 && op == 0xe0"}},
 }
 
 // place names sites: those of a file, of a function, of lines that contain a

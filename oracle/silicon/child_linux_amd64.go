@@ -137,21 +137,42 @@ func (c *child) clear(addr uint64) bool {
 }
 
 // placePads chooses where the trampolines may lie: one below 4 GiB, clear of the
-// lowest pages, which the kernel may refuse, and one within 1 GiB of the code;
-// the same one if it can be.
+// lowest pages, which the kernel may refuse, and one within 1 GiB of the code,
+// or, where there is code in several places, 2 GiB of each if that can be; the
+// same one if it can be.
 func (g *geometry) placePads(random uint64) pads {
-	const low, high, reach = 0x100000, 1<<32 - 0x100000, 1 << 30
-	code := g.layout.Pages[g.layout.Code].Address
+	const low, high = 0x100000, 1<<32 - 0x100000
 	pick := func(from, to uint64) uint64 { return (from + random%(to-from)) &^ (oracle.PageSize - 1) }
-	if code >= userEnd {
+	first, last := g.codeSpan()
+	if first >= userEnd {
 		near := pick(low, high) // no page is mapped there
 		return pads{near, near}
 	}
-	near := pick(max(code, low+reach)-reach, min(code+reach, userEnd-low))
+	reach := uint64(1 << 30)
+	if last-first > reach/2 {
+		reach = 1<<31 - 1<<20
+	}
+	near := pick(max(last, low+reach)-reach, min(first+reach, userEnd-low))
 	if near < high {
 		return pads{near, near}
 	}
 	return pads{pick(low, high), near}
+}
+
+// codeSpan returns the lowest and the highest run of code that a branch from one
+// place reaches both, or that of the layout's code alone.
+func (g *geometry) codeSpan() (first, last uint64) {
+	code := g.layout.Pages[g.layout.Code].Address
+	first, last = code, code
+	for i := range g.layout.Pages {
+		if p := &g.layout.Pages[i]; p.Prot&oracle.ProtExec != 0 && p.Address < userEnd {
+			first, last = min(first, p.Address), max(last, p.Address)
+		}
+	}
+	if last-first > 1<<32-1<<24 {
+		return code, code
+	}
+	return first, last
 }
 
 func (c *child) makePad() {
