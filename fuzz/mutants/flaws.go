@@ -53,7 +53,7 @@ var Flaws = []Flaw{
 	{"rmw-reads-without-intent", "emulator/exec/plan.go", "makeOperand", "p.intent = step.IntentModify", "p.intent = step.IntentRead", "a read-modify-write faults as a read: #PF with W clear"},
 	{"segment-override-ignored", "emulator/decode/decode.go", "cursor.finish", "in.Segment = c.segment", "_ = c.segment", "FS and GS overrides are ignored"},
 	{"rip-base-before-immediate", "emulator/exec/memory.go", "Context.locate", "off += c.next", "off += c.next - uint64(c.inst.ImmLen)", "a RIP-relative base is taken before the immediate"},
-	{"address-size-ignored", "emulator/exec/memory.go", "Context.locate", "c.offset = off & masks[in.AddrSize&15]", "c.offset = off", "67h does not cut the address"},
+	{"address-size-ignored", "emulator/exec/memory.go", "Context.locate", "c.offset = off & maskOf(in.AddrSize)", "c.offset = off", "67h does not cut the address"},
 	{"page-crossing-address", "emulator/machine/memory.go", "Machine.translate", "return m.pageFault(t.next, need, 0, linear, ev)", "return m.pageFault(t.next, need, 0, linear-1, ev)", "#PF of an access over a page end tells the byte before the page"},
 	{"page-crossing-wraps", "emulator/machine/memory.go", "Machine.Read", "v = t.p.load(t.off, first) | t.next.load(0, a.Size-first)<<(8*first)", "v = t.p.load(t.off, first) | t.p.load(0, a.Size-first)<<(8*first)", "a load over a page end wraps within the page"},
 	{"stack-fault-as-gp", "emulator/machine/memory.go", "segmentFault", "if s == x86.SS {", "if s == x86.TR {", "a non-canonical stack address is #GP, not #SS"},
@@ -68,7 +68,7 @@ var Flaws = []Flaw{
 	{"ret-imm-ignored", "emulator/exec/branch.go", "ret", "c.setStackPointer(c.stackPointer() + c.inst.Imm&0xffff)", "c.setStackPointer(c.stackPointer())", "RET imm16 releases nothing"},
 	{"ret-imm-signed", "emulator/exec/branch.go", "ret", "c.setStackPointer(c.stackPointer() + c.inst.Imm&0xffff)", "c.setStackPointer(c.stackPointer() + uint64(int16(c.inst.Imm)))", "RET imm16 is signed"},
 	{"call-return-address", "emulator/exec/branch.go", "", "func callIndirect(c *Context) { c.call(c.in[0]) }", "func callIndirect(c *Context) { c.next--; c.call(c.in[0]) }", "CALL r/m pushes an address within itself"},
-	{"loop-counter-width", "emulator/exec/branch.go", "loop", "n := (c.counter() - 1) & masks[c.inst.AddrSize&15]", "n := (c.counter() - 1) & 0xffff", "LOOP counts CX"},
+	{"loop-counter-width", "emulator/exec/branch.go", "loop", "n := (c.counter() - 1) & maskOf(c.inst.AddrSize)", "n := (c.counter() - 1) & 0xffff", "LOOP counts CX"},
 	{"enter-level", "emulator/exec/stack.go", "enter", "level := c.inst.Imm2 & 0x1f", "level := c.inst.Imm2 & 0xf", "ENTER takes four bits of its level"},
 	{"popf-sets-iopl", "emulator/exec/stack.go", "Context.loadFlags", "if c.State.CPL == 0 {", "if c.State.CPL != 0 {", "POPF at CPL 3 changes IOPL"},
 
