@@ -92,12 +92,11 @@ func (in *Inst) constant(o *isa.Operand) Operand {
 // secondImm says whether o is the second of two immediates (ENTER, EXTRQ).
 func (in *Inst) secondImm(o *isa.Operand) bool {
 	row := isa.Get(in.Row)
-	for i := range row.Operands[:row.NumOperands] {
-		if row.Operands[i].Kind == isa.KindImm {
-			return &row.Operands[i] != o
-		}
+	first := &row.Operands[0]
+	for i := 1; first.Kind != isa.KindImm; i++ {
+		first = &row.Operands[i]
 	}
-	return false
+	return first != o
 }
 
 func (in *Inst) memoryOperand(o *isa.Operand) Operand {

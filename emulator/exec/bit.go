@@ -59,11 +59,11 @@ func (c *Context) scan(result uint64) {
 func (c *Context) counted(result uint64) {
 	c.out[0] = result
 	f := x86.Flags(0)
-	if c.in[1] == 0 {
-		f |= x86.CF
-	}
-	if result == 0 {
-		f |= x86.ZF
+	switch {
+	case c.in[1] == 0:
+		f = x86.CF
+	case result == 0:
+		f = x86.ZF
 	}
 	if c.amd() {
 		f |= c.flags & x86.OF

@@ -116,17 +116,17 @@ func ud(c *Context) { c.raise(x86.Fault(x86.VectorUD)) }
 // upper one is not read if the index is below the lower.
 func bound(c *Context) {
 	size := c.inst.OpSize
-	i := int64(signExtend(c.in[0], size))
+	i := int32(signExtend(c.in[0], size)) // there is no BOUND in 64-bit mode
 	low := c.load(c.segment, c.offset, size, step.IntentRead)
 	if c.outcome != step.Okay {
 		return
 	}
-	if i < int64(signExtend(low, size)) {
+	if i < int32(signExtend(low, size)) {
 		c.raise(x86.Fault(x86.VectorBR))
 		return
 	}
 	high := c.load(c.segment, (c.offset+uint64(size))&maskOf(c.inst.AddrSize), size, step.IntentRead)
-	if c.outcome == step.Okay && i > int64(signExtend(high, size)) {
+	if c.outcome == step.Okay && i > int32(signExtend(high, size)) {
 		c.raise(x86.Fault(x86.VectorBR))
 	}
 }

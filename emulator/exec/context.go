@@ -108,7 +108,7 @@ func (c *Context) Execute() step.Outcome {
 		return c.outcome
 	}
 	p.run(c)
-	if c.outcome == step.Okay && !p.own {
+	if !p.own { // and so it raises nothing
 		c.writeOperands()
 	}
 	if c.outcome == step.Okay {
@@ -153,11 +153,8 @@ func (c *Context) finish() {
 	fx.FlagsDirty = fx.RFLAGS != c.State.RFLAGS
 }
 
-// setSize sets the operand width; 0 stands for the effective operand size.
+// setSize sets the operand width.
 func (c *Context) setSize(size uint8) {
-	if size == 0 {
-		size = c.inst.OpSize
-	}
 	c.size = size
 	c.top = size*8 - 1
 	c.mask = maskOf(size)

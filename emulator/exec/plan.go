@@ -75,11 +75,14 @@ func simple(run func(*Context)) family { return family{run: run} }
 // own is a family that sees to its own operands in memory and its results.
 func own(run func(*Context)) family { return family{run: run, own: true} }
 
-var farPointer = family{run: loadFar, own: true, loads: true}
+// reading is an own family that reads its operands in memory itself too.
+func reading(run func(*Context)) family { return family{run: run, own: true, loads: true} }
+
+var farPointer = reading(loadFar)
 
 // farBranches are those whose mnemonic has a near form too.
 var farBranches = map[string]family{
-	"CALL": {run: callFar, own: true, loads: true}, "JMP": {run: jmpFar, own: true, loads: true},
+	"CALL": reading(callFar), "JMP": reading(jmpFar),
 }
 
 // families gives each mnemonic its meaning. A row of a mnemonic that stands
@@ -96,7 +99,7 @@ var families = map[string]family{
 	"CWD": own(signAccumulator), "CDQ": own(signAccumulator), "CQO": own(signAccumulator),
 	"XLAT": own(xlat), "XLATB": own(xlat), "LAHF": own(lahf), "SAHF": own(sahf),
 	"CLC": own(clc), "STC": own(stc), "CMC": own(cmc), "CLD": own(cld), "STD": own(std),
-	"MOVDIR64B": own(movdir64b),
+	"MOVDIR64B": reading(movdir64b),
 	"LES":       farPointer, "LSS": farPointer, "LDS": farPointer, "LFS": farPointer, "LGS": farPointer,
 
 	"SHL": simple(shl), "SAL": simple(shl), "SHR": simple(shr), "SAR": simple(sar),
@@ -120,8 +123,8 @@ var families = map[string]family{
 	"XSUSLDTRK": own(nop), "XRESLDTRK": own(nop), "SEAMRET": own(ud), "SEAMOPS": own(ud), // outside a transaction, outside SEAM
 
 	"MOVRS": simple(mov),
-	"AADD":  {run: aadd, own: true, loads: true}, "AAND": {run: aand, own: true, loads: true},
-	"AOR": {run: aor, own: true, loads: true}, "AXOR": {run: axor, own: true, loads: true},
+	"AADD":  reading(aadd), "AAND": reading(aand),
+	"AOR": reading(aor), "AXOR": reading(axor),
 
 	"CMPXCHG": simple(cmpxchg), "CMPXCHG8B": own(cmpxchgPair), "CMPXCHG16B": own(cmpxchgPair),
 
@@ -132,7 +135,7 @@ var families = map[string]family{
 
 	"LOOP": own(loop), "LOOPE": own(loop), "LOOPNE": own(loop), "LOOPZ": own(loop), "LOOPNZ": own(loop),
 	"JCXZ": own(jrcxz), "JECXZ": own(jrcxz), "JRCXZ": own(jrcxz), "RET": own(ret), "RETN": own(ret),
-	"INT3": own(int3), "INT1": own(int1), "INT": own(intn), "INTO": own(into), "BOUND": {run: bound, own: true, loads: true},
+	"INT3": own(int3), "INT1": own(int1), "INT": own(intn), "INTO": own(into), "BOUND": reading(bound),
 	"RETF": own(retFar), "IRET": own(iret), "IRETD": own(iret), "IRETQ": own(iret),
 	"UD0": own(ud), "UD1": own(ud), "UD2": own(ud),
 
@@ -145,8 +148,8 @@ var families = map[string]family{
 	"OUTS": own(outs), "OUTSB": own(outs), "OUTSW": own(outs), "OUTSD": own(outs),
 
 	"NOP": own(nop), "PAUSE": own(nop), "LFENCE": own(nop), "MFENCE": own(nop), "SFENCE": own(nop), "SERIALIZE": own(nop), "PTWRITE": own(nop),
-	"CLFLUSH": {run: clflush, own: true, loads: true}, "CLFLUSHOPT": {run: clflushopt, own: true, loads: true},
-	"CLWB": {run: clwb, own: true, loads: true},
+	"CLFLUSH": reading(clflush), "CLFLUSHOPT": reading(clflushopt),
+	"CLWB": reading(clwb),
 
 	"CPUID": own(cpuid), "RDTSC": own(rdtsc), "RDTSCP": own(rdtscp), "RDPID": own(rdpid),
 	"RDRAND": own(rdrand), "RDSEED": own(rdseed),
@@ -295,7 +298,7 @@ func makeOperand(o *isa.Operand, f family) operand {
 		}
 	case isa.KindRM, isa.KindMem, isa.KindRMReg, isa.KindOpcode:
 		p.from = fromRM
-		p.load = o.Access&isa.Read != 0 && o.Size <= 8 && !f.late && !f.loads && !readsItself(f, o)
+		p.load = o.Access&isa.Read != 0 && !f.late && !f.loads && !readsItself(f, o)
 		if p.write {
 			p.intent = step.IntentModify
 		}

@@ -67,7 +67,8 @@ func ModelScope() *Scope {
 			return s.code != nil && s.code.unit.constant
 		}},
 		{Name: "words for people", Why: "names, disassembly and error messages are not behaviour", match: func(s *site) bool {
-			return s.code != nil && (s.code.inText() || s.in(place{file: "text.go"}) || s.in(place{fn: "ParseOutcome"}))
+			return s.code != nil && (s.code.inText() || s.in(place{file: "text.go"}) || s.in(place{fn: "ParseOutcome"}) ||
+				s.in(place{line: "in.fail(c, ", kind: "sibling"}) || s.in(place{line: "return 0, Undefined", kind: "sibling"}))
 		}},
 		places("the harness's own checks", "they judge the model and are judged by their own tests",
 			place{file: "promise.go"}, place{file: "promise_repeat.go"}, place{file: "equal.go"}, place{file: "journal.go"}),
@@ -79,9 +80,9 @@ func ModelScope() *Scope {
 			place{file: "encode.go"}, place{file: "uncovered.go"}, place{fn: "PartialOf"}, place{fn: "Implemented"}, place{fn: "Inst.Operand"}, place{fn: "Inst.EffectiveAddress"}, place{fn: "Inst.Target"}, place{file: "shape.go"},
 			place{line: "in.OpcodeOff = "}, place{line: "in.PrefixLen = "}, place{line: "in.ImmOff, in.ImmLen = "}, place{line: "in.DispOff, in.DispLen = "}),
 		places("modes that user code cannot be in", "real and virtual-8086 mode have no reference on this side of a hypervisor",
-			place{when: "c.State.Mode == x86.Real || c.State.Mode == x86.VM86"}, place{line: "noVEX: true"}, place{line: "x86.Real: "}, place{line: "x86.VM86: "}, place{line: "x86.Protected"}, place{fn: "Context.vm86Denied"}, place{line: "c.vm86Denied()"}, place{dropped: "c.State.Mode == x86.Real"}),
+			place{when: "c.State.Mode == x86.Real || c.State.Mode == x86.VM86"}, place{line: "noVEX: true"}, place{line: "x86.Real: "}, place{line: "x86.VM86: "}, place{line: "x86.Protected"}, place{fn: "Context.vm86Denied"}, place{line: "c.vm86Denied()"}, place{line: "c.State.Mode == x86.Real || c.State.Mode == x86.VM86"}, place{fn: "Context.ia32e"}, place{line: "c.ia32e()"}, place{dropped: "c.State.Mode == x86.Real"}),
 		places("hooks that the reference Bus always offers, and answers it never gives", "FuzzContract's business: the campaign's Bus is whole and honest",
-			place{file: "absent.go"}, place{dropped: "!c.ForceWriteback"}, place{when: "c.ForceWriteback"}, place{fn: "Context.need"}, place{fn: "Answer"}, place{fn: "Effects.refused"},
+			place{file: "absent.go"}, place{fn: "Context.validated"}, place{line: "step.HookValidate"}, place{dropped: "!c.ForceWriteback"}, place{when: "c.ForceWriteback"}, place{fn: "Context.need"}, place{fn: "Answer"}, place{fn: "Effects.refused"},
 			place{when: "!c.need("}, place{fn: "Context.base", when: "cr4&cr4FSGSBASE == 0"}, place{fn: "Context.base", line: "cr4&cr4FSGSBASE == 0"}, place{line: "if !c.need(step.HookReadSegment | step.HookWriteSegment) {"},
 			place{fn: "Emulator.decode", dropped: "out == Okay"}, place{fn: "finish", dropped: "out != Exception"}, place{fn: "finish", when: "out != Exception"}, place{fn: "Emulator.decode", line: "return Unhandleable"}, place{fn: "Context.base", line: "return seg"}, place{fn: "Emulator.decode", line: "n = max("}, place{dropped: "!c.need("}, place{forced: "c.need("}),
 		places("room that never runs out", "capacities are asserted from the table by a test",
@@ -91,9 +92,10 @@ func ModelScope() *Scope {
 			place{fn: "cli"}, place{fn: "sti"}, place{fn: "Context.ioplChecked"}, place{fn: "hlt"}, place{fn: "Context.portAllowed"}, place{fn: "Context.taskRead"},
 			place{fn: "Context.port"}, place{fn: "in"}, place{fn: "out"}, place{fn: "ins"}, place{fn: "outs"}, place{fn: "Context.portOperation"}, place{fn: "Context.portSize"},
 			place{fn: "Context.readPort"}, place{fn: "Context.writePort"}, place{fn: "Context.readPortAt"}, place{fn: "Context.writePortAt"},
-			place{when: "OpWritePort"}, place{when: "OpWriteControl"}, place{when: "OpWriteDebug"}, place{when: "OpWriteXCR"}, place{when: "OpWriteMSR"},
+			place{when: "OpWritePort"}, place{line: "bus.WritePort("}, place{line: "bus.WriteControl("}, place{line: "bus.WriteDebug("}, place{line: "bus.WriteXCR("}, place{line: "bus.WriteMSR("}, place{line: "bus.TLBOp("},
+			place{when: "OpWriteControl"}, place{when: "OpWriteDebug"}, place{when: "OpWriteXCR"}, place{when: "OpWriteMSR"},
 			place{when: "OpTLB"}, place{fn: "Context.loadFlags", when: "c.ioplAllows()"}, place{fn: "Context.loadFlags", when: "c.State.CPL == 0"},
-			place{fn: "segmentMove", line: "x86.ClassControl"}, place{fn: "Context.nullSegment", dropped: "uint8(selector&3) != c.State.CPL"}, place{fn: "Context.nullSegment", dropped: "c.State.Mode != x86.Long64"}, place{fn: "Effects.Apply", dropped: "fx.Ops[i].Index < x86.NumSegment"},
+			place{fn: "segmentMove", line: "x86.ClassControl"}, place{fn: "Context.nullSegment", dropped: "uint8(selector&3) != c.State.CPL"}, place{fn: "Context.nullSegment", dropped: "c.State.Mode != x86.Long64"}, place{fn: "Effects.Apply", dropped: "fx.Ops[i].Index < x86.NumSegment"}, place{fn: "Effects.Apply", line: "< x86.NumSegment", kind: "sibling"}, place{fn: "Effects.Apply", line: "< x86.NumSegment", kind: "compare"},
 			place{fn: "Context.codeSegment", line: "ret && uint8(selector&3) > c.State.CPL"}, place{fn: "Context.codeSegment", when: "ret && uint8(selector&3) > c.State.CPL"}),
 		places("answers that differ from run to run", "the CPU's answer cannot be compared",
 			place{fn: "rdtsc"}, place{fn: "rdtscp"}, place{fn: "rdpmc"}, place{fn: "xgetbv"}, place{fn: "rdpid"}, place{fn: "cpuid"}, place{fn: "Context.random"}, place{fn: "rdrand"}, place{fn: "rdseed"},
@@ -119,12 +121,12 @@ func ModelScope() *Scope {
 		places("how far an undefined instruction is fetched", "CPUs differ, and the rule undefined-fetch masks it",
 			place{file: "undefined.go"}, place{fn: "cursor.shortVEX"}, place{line: "c.reservedMap("}, place{line: "if h.imm2 != 0 && h.feature != 0"}, place{fn: "cursor.vex", line: "b&3 == 0"}),
 		places("which cache operation", "it changes nothing that an instruction could read",
-			place{line: "c.flush(Cache"}, place{fn: "Context.flush", when: "op != nil"}, place{when: "OpCache"}),
+			place{line: "c.flush(Cache"}, place{line: "bus.CacheOp("}, place{fn: "Context.flush", when: "op != nil"}, place{when: "OpCache"}),
 		places("the length of a string that is cut", "nothing depends on how many bytes were looked at",
 			place{when: "c.pos >= len(c.code) || c.pos >= MaxLength"}, place{line: "if c.pos >= len(c.code) || c.pos >= MaxLength"}, place{fn: "Inst.fail"}),
 		places("descriptors that Linux does not have", "the kernel gives user code a few, all of them accessed",
 			place{fn: "Context.markAccessed"}, place{fn: "Context.lookUp", line: "ldt."}, place{fn: "Context.lookUp", when: "c.outcome != step.Okay || ldt."},
-			place{fn: "Context.isGate"}, place{fn: "Context.branchAllowed", line: "x86.AttrExpand"}, place{fn: "Context.branchAllowed", line: "rpl >= cpl && dpl <= rpl"}, place{fn: "Context.checkDescriptor", line: "attr&x86.AttrS == 0"}, place{fn: "Context.visible"}, place{fn: "Context.typesOf"}, place{line: "typesOf("}),
+			place{fn: "Context.isGate"}, place{fn: "Context.branchAllowed", line: "x86.AttrExpand"}, place{fn: "Context.branchAllowed", line: "rpl >= cpl && dpl <= rpl"}, place{fn: "Context.checkDescriptor", line: "attr&x86.AttrS == 0"}, place{fn: "Context.checkDescriptor", dropped: "rpl > dpl"}, place{fn: "Context.visible"}, place{line: "typesOf("}),
 		places("limits of segments, and what a retired load of SS holds off", "64-bit code has no limits, and interrupts are the kernel's",
 			place{fn: "unpack", line: "Limit"}, place{fn: "unpack", line: "x86.AttrG"},
 			place{line: "RetireMovSS"}, place{fn: "Context.loadSegment", line: "if seg == x86.SS"}),
@@ -151,6 +153,10 @@ var ofFeatures = []struct {
 	{isa.FeatureMOVDIR64B, place{fn: "movdir64b"}},
 	{isa.FeatureAPXF, place{file: "rex2.go"}},
 	{isa.FeatureAPXF, place{line: "isa.MapEVEX1"}},
+	{isa.FeatureAPXF, place{when: "r.Map >= isa.MapEVEX1"}},
+	{isa.FeatureAPXF, place{fn: "familyOf", line: "return family{} // the state has no registers"}},
+	{isa.FeatureAPXF, place{line: "c.inst.HasREX2"}},
+	{isa.FeatureAPXF, place{line: "c.hasAPX()"}},
 	{isa.FeatureAPXF, place{line: "| c.base"}},
 	{isa.FeatureAPXF, place{line: "| c.index"}},
 	{isa.FeatureXOP, place{fn: "cursor.vexMap"}},
@@ -170,9 +176,9 @@ var ofFeatures = []struct {
 // place names sites: those of a file, of a function, of lines that contain a
 // text, and within what an if or a case does when a condition (its beginning)
 // holds. What is empty does not restrict.
-// dropped names sites whose mutant takes away a check that contains it, forced
+// kind restricts to mutants of that kind. dropped names sites whose mutant takes away a check that contains it, forced
 // those whose mutant makes it hold always.
-type place struct{ file, fn, line, when, dropped, forced string }
+type place struct{ file, fn, line, when, dropped, forced, kind string }
 
 // places is a rule that leaves out the sites of a list.
 func places(name, why string, list ...place) *Rule {
@@ -206,7 +212,7 @@ func (s *site) in(p place) bool {
 		return false
 	}
 	return (p.file == "" || path.Base(s.File.Rel) == p.file) && (p.fn == "" || s.Func == p.fn) && (p.when == "" || s.code.under(p.when)) &&
-		(p.line == "" || strings.Contains(s.line(), p.line)) &&
+		(p.line == "" || strings.Contains(s.line(), p.line)) && (p.kind == "" || s.Kind == p.kind) &&
 		(p.dropped == "" || s.drops(p.dropped)) && (p.forced == "" || s.Kind == "force-check" && s.has(p.forced) && !s.has("!"+p.forced))
 }
 
