@@ -20,10 +20,11 @@ import (
 //	data[0:4]    the hooks that the Bus offers
 //	data[4:8]    seed of the state and of the values that hooks answer
 //	data[8]      mode (low 3 bits), CPL 0 (bit 3), vendor (bit 4), RETRY of the first
-//	             compare-exchange (bit 5), force_writeback (bit 6)
+//	             compare-exchange (bit 5), force_writeback (bit 6), an event is
+//	             delivered (bit 7)
 //	data[9]      length n of the script, 0 to 31
 //	data[10:]    the script, a byte a hook called (see scripted.answer), then
-//	             the instruction
+//	             the instruction or the event (see contractEvent)
 const contractHeader = 10
 
 // FuzzContract runs a step against a Bus that may lack any hook and answer
@@ -47,6 +48,20 @@ func FuzzContract(f *testing.F) {
 			}
 			f.Add(append(head, s.Bytes...))
 		}
+	}
+	for n := range uint32(6 * 16 * 32) { // an event of each type in each mode, at either level
+		head := make([]byte, contractHeader, 20)
+		binary.LittleEndian.PutUint32(head, uint32(step.HookAll))
+		binary.LittleEndian.PutUint32(head[4:], n)
+		head[8] = 128 | byte(n/6&15)
+		f.Add(append(head, byte(n%6), byte(n), byte(n>>1&0x2f), 0, byte(n)))
+	}
+	for n := range uint32(8 * 64) { // many iterations at once, with each answer to that
+		head := make([]byte, contractHeader, 20)
+		binary.LittleEndian.PutUint32(head, uint32(step.HookAll&^step.HookValidate))
+		binary.LittleEndian.PutUint32(head[4:], n)
+		head[8], head[9] = 8|6>>(n>>5&1), 2
+		f.Add(append(head, 0, byte(n&7), [...]byte{0xf3, 0xf2, 0x67}[n%3], 0xf3, [...]byte{0xa4, 0xab, 0x6d, 0x6e}[n>>3&3]))
 	}
 	c := new(contract)
 	f.Fuzz(func(t *testing.T, data []byte) { c.run(t, data) })
@@ -73,12 +88,18 @@ func (c *contract) run(t *testing.T, data []byte) {
 	e := emulator.New(contractProfile(head[8]&16 != 0), hooks, options(head[8])...)
 
 	journal := emulator.NewJournal(b)
+	run, promises := e.Step, emulator.CheckPromises
+	if head[8]&128 != 0 {
+		event := contractEvent(code)
+		run = func(s *x86.State, bus step.Bus, fx *step.Effects) step.Outcome { return e.Deliver(s, bus, event, fx) }
+		promises = emulator.CheckDelivered
+	}
 	poison(&c.one, 0xa5)
-	out := e.Step(&state, journal, &c.one)
+	out := run(&state, journal, &c.one)
 	if state != before {
 		t.Fatalf("Step changed the state: %+v, was %+v", state, before)
 	}
-	if err := emulator.CheckPromises(&before, &c.one, out); err != nil {
+	if err := promises(&before, &c.one, out); err != nil {
 		t.Fatalf("promise: %v", err)
 	}
 	if b.wrong != "" {
@@ -89,7 +110,7 @@ func (c *contract) run(t *testing.T, data []byte) {
 	}
 
 	poison(&c.two, 0x5a)
-	if again := e.Step(&state, journal, &c.two); again != out || journal.Err() != nil {
+	if again := run(&state, journal, &c.two); again != out || journal.Err() != nil {
 		t.Fatalf("the same answers: %v, then %v: %v", out, again, journal.Err())
 	}
 	if same, what := step.Equal(&c.one, &c.two); !same {
@@ -121,6 +142,15 @@ func (c *contract) apply(t *testing.T, state *x86.State, out step.Outcome) {
 	case out == step.Okay && b.refused == 0 && !b.mismatched && final != step.Okay:
 		t.Fatalf("nothing was refused, and Apply ended %v", final)
 	}
+}
+
+// contractEvent makes an event of any kind: type, vector, length, error code.
+func contractEvent(data []byte) (ev x86.Event) {
+	var b [8]byte
+	copy(b[:], data)
+	ev.Type, ev.Vector, ev.Length = x86.EventType(b[0]&7), b[1], b[2]&31
+	ev.HasError, ev.ErrorCode = b[2]&32 != 0, binary.LittleEndian.Uint32(b[4:])
+	return ev
 }
 
 func options(b byte) []emulator.Option {
@@ -305,15 +335,35 @@ func (b *scripted) read(a step.Access, ev *x86.Event) step.Outcome {
 }
 
 func (b *scripted) Read(a step.Access, ev *x86.Event) (uint64, step.Outcome) {
-	v := b.value()
+	v := b.descriptor(a)
 	if a.Size < 8 {
 		v &= 1<<(8*a.Size) - 1
 	}
 	return v, b.read(a, ev)
 }
 
-func (b *scripted) ReadBytes(a step.Access, buf []byte, ev *x86.Event) step.Outcome {
+// descriptor is a value that in the tables of descriptors is mostly a present
+// gate or segment, in its byte of type and level.
+func (b *scripted) descriptor(a step.Access) uint64 {
 	v := b.value()
+	kinds := [8]uint64{0x9b, 0x9a, 0x9f, 0xfb, 0xff, 0x93, 0xf3, 0xfa}
+	switch {
+	case v&3 == 0 || a.Segment != x86.IDTR && a.Segment != x86.GDTR && a.Segment != x86.LDTR:
+		return v
+	case a.Segment == x86.IDTR:
+		kinds = [8]uint64{0x8e, 0xee, 0x8f, 0xef, 0x86, 0xe7, 0x85, 0x0e}
+		v &^= (v >> 2 & 1) * 7 << 32 // the interrupt stack table, every other time
+	}
+	return v&^(0xff<<40) | kinds[v>>4&7]<<40
+}
+
+func (b *scripted) ReadBytes(a step.Access, buf []byte, ev *x86.Event) step.Outcome {
+	v := b.descriptor(a)
+	if a.Segment == x86.IDTR {
+		clear(buf)
+		binary.LittleEndian.PutUint64(buf, v)
+		return b.read(a, ev)
+	}
 	for i := range buf {
 		buf[i] = byte(bits.RotateLeft64(v, 8*i) >> (i & 7))
 	}

@@ -130,14 +130,26 @@ func (c *Context) branchAllowed(selector uint16, attr uint32, ret bool) bool {
 // enterSegment goes on at an offset of another code segment. It has 64 bits only
 // where that is 64-bit code.
 func (c *Context) enterSegment(r *x86.SegmentRegister, offset uint64) {
-	long := c.ia32e() && r.Attributes&x86.AttrL != 0
-	if !long {
-		offset &= 0xffffffff
-	}
-	if long && !c.canonical(offset) || !long && offset > uint64(r.Limit) {
+	offset, ok := c.reachable(r, offset)
+	if !ok {
 		c.raise(x86.FaultCode(x86.VectorGP, 0))
 		return
 	}
+	c.goTo(r, offset)
+}
+
+// reachable gives the offset in the width that a code segment has, and says
+// whether it is canonical or within the segment's limit.
+func (c *Context) reachable(r *x86.SegmentRegister, offset uint64) (uint64, bool) {
+	if c.ia32e() && r.Attributes&x86.AttrL != 0 {
+		return offset, c.canonical(offset)
+	}
+	offset &= 0xffffffff
+	return offset, offset <= uint64(r.Limit)
+}
+
+// goTo stages CS and goes on at an offset of it.
+func (c *Context) goTo(r *x86.SegmentRegister, offset uint64) {
 	c.rip = offset
 	if op := c.newOp(step.OpWriteSegment); op != nil {
 		op.Index = uint32(x86.CS)
@@ -175,7 +187,7 @@ func callFar(c *Context) {
 	}
 }
 
-// farStack is how a far CALL reaches the stack.
+// farStack is how a far CALL, or an event, reaches the stack.
 type farStack struct {
 	segment x86.Segment
 	// width is that of the stack pointer in bytes.
@@ -198,8 +210,10 @@ func (c *Context) stackOf(code *x86.SegmentRegister) farStack {
 }
 
 // pushTo pushes a slot of the operand size.
-func (c *Context) pushTo(stack farStack, v uint64) {
-	size := c.inst.OpSize
+func (c *Context) pushTo(stack farStack, v uint64) { c.pushSlot(stack, c.inst.OpSize, v) }
+
+// pushSlot pushes a slot of size bytes.
+func (c *Context) pushSlot(stack farStack, size uint8, v uint64) {
 	sp := (c.current(x86.RSP) - uint64(size)) & maskOf(stack.width)
 	c.store(stack.segment, sp, size, v)
 	c.setReg(x86.RSP, stack.width, sp)

@@ -1,6 +1,8 @@
 package exec
 
 import (
+	"encoding/binary"
+
 	"github.com/seed-4e121ece/ringfence/emulator/step"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 )
@@ -126,15 +128,29 @@ func (c *Context) lookUp(selector uint16) (raw uint64, a step.Access, found bool
 			return 0, a, false
 		}
 	}
+	v, found := c.tableRead(a)
+	return v[0], a, found
+}
+
+// tableRead reads an entry of a descriptor table, of 4, 8 or 16 bytes. found is
+// false, and the step goes on, where it is beyond the limit.
+func (c *Context) tableRead(a step.Access) (v [2]uint64, found bool) {
 	c.log(a)
-	raw, out := c.Bus.Read(a, &c.Fx.Event)
+	var out step.Outcome
+	if a.Size > 8 {
+		buf := c.wide[:16]
+		out = c.Bus.ReadBytes(a, buf, &c.Fx.Event)
+		v[0], v[1] = binary.LittleEndian.Uint64(buf), binary.LittleEndian.Uint64(buf[8:])
+	} else {
+		v[0], out = c.Bus.Read(a, &c.Fx.Event)
+	}
 	switch {
 	case out == step.Okay:
-		return raw, a, true
+		return v, true
 	case out != step.Exception || c.Fx.Event.Type != x86.EventNone:
 		c.stop(out)
 	}
-	return 0, a, false
+	return [2]uint64{}, false
 }
 
 // checkDescriptor returns the vector that a load of seg raises, 0 for none.

@@ -110,9 +110,11 @@ func (m *Machine) translate(a *step.Access, t *target, ev *x86.Event) step.Outco
 	return step.Okay
 }
 
-// wrap cuts a linear address to the 32 bits that it has outside 64-bit mode.
+// wrap cuts the address of the next page to the 32 bits that a linear address
+// has outside 64-bit mode. Beyond them are system accesses of compatibility
+// mode alone.
 func (m *Machine) wrap(linear uint64) uint64 {
-	if m.flat {
+	if m.flat || linear > 1<<32 {
 		return linear
 	}
 	return uint64(uint32(linear))

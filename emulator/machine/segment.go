@@ -49,16 +49,18 @@ func (m *Machine) segmented(a *step.Access, ev *x86.Event) (uint64, bool) {
 }
 
 // system checks an access to a descriptor table or the TSS outside 64-bit mode,
-// or to a linear address.
+// or to a linear address. Those have 64 bits in compatibility mode too.
 func (m *Machine) system(a *step.Access, ev *x86.Event) (uint64, bool) {
-	if a.Segment > x86.IDTR {
-		return uint64(uint32(a.Offset)), true
+	linear, ok := a.Offset, true
+	if a.Segment <= x86.IDTR {
+		if linear, ok = m.descriptorTable(a); !ok {
+			*ev = x86.Event{}
+		}
 	}
-	linear, ok := m.descriptorTable(a)
-	if !ok {
-		*ev = x86.Event{}
+	if m.state.Mode != x86.Compat16 && m.state.Mode != x86.Compat32 {
+		linear = uint64(uint32(linear))
 	}
-	return uint64(uint32(linear)), ok
+	return linear, ok
 }
 
 // isFlat says that a segment is the whole of the 32-bit address space. What

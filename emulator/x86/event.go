@@ -99,7 +99,11 @@ type Event struct {
 	// Address is what CR2 will hold; 0 unless Vector is #PF.
 	Address uint64
 	// Length is the length of the instruction in bytes (1 to 15) for software
-	// interrupts and exceptions, 0 otherwise.
+	// interrupts and exceptions, which return behind it although RIP is still
+	// on it; 0 otherwise. A fault returns to the instruction, whatever its
+	// length, which need not even be known (a fetch that faults); so VM entry
+	// takes a length for software events alone (SDM vol. 3, 25.8.3), as Xen
+	// does (x86_event.insn_len). A trap is raised once RIP has moved on.
 	Length uint8
 }
 
