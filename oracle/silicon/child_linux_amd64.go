@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/seed-4e121ece/ringfence/internal/shm"
 	"github.com/seed-4e121ece/ringfence/internal/spawn"
@@ -21,10 +24,12 @@ const (
 	ringLimit = 4 << 20 // bytes, for layouts with large windows
 	startTime = 10 * time.Second
 	// stuckTime is how long a child may go without an answer before it is
-	// killed. Its own timer counts CPU time and is much faster; this one has to
-	// allow for a machine that is busy elsewhere.
-	stuckTime = 5 * time.Second
-	sliceTime = 50 * time.Millisecond
+	// killed. Its own timer counts CPU time and is much faster. A child that
+	// only waits for a CPU, on a machine that is busy elsewhere, may do so for
+	// starvedTime.
+	stuckTime   = 5 * time.Second
+	starvedTime = 5 * time.Minute
+	sliceTime   = 50 * time.Millisecond
 )
 
 // child is one runner process with its memory. It dies and is replaced; a child
@@ -269,7 +274,7 @@ func (c *child) submit(n int) (answered int, stuck bool, err error) {
 	if err := shm.Wake(c.req, 1); err != nil {
 		return 0, false, err
 	}
-	progress, since := first, time.Time{}
+	progress, since, last, ran := first, time.Time{}, time.Time{}, time.Duration(0)
 	for {
 		done := c.done.Load()
 		if done == c.sent {
@@ -289,12 +294,41 @@ func (c *child) submit(n int) (answered int, stuck bool, err error) {
 			c.proc.Kill()
 			return 0, false, nil
 		case ack != progress || since.IsZero():
-			progress, since = ack, time.Now()
-		case time.Since(since) > stuckTime:
+			progress, since, ran = ack, time.Now(), c.cpuTime()
+			last = since
+		case time.Since(last) > stuckTime:
+			if last = time.Now(); last.Sub(since) < starvedTime && c.waitsForCPU(ran) {
+				continue
+			}
 			c.proc.Kill()
 			return c.acked(first, n), true, nil
 		}
 	}
+}
+
+// waitsForCPU says that the child is ready to run, but has hardly done so since
+// it had had that much CPU time.
+func (c *child) waitsForCPU(had time.Duration) bool {
+	const enough = time.Second // a hundred times what its own timer allows a case
+	if c.cpuTime()-had > enough {
+		return false
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.proc.Pid()))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // behind the name (proc_pid_stat(5))
+	return strings.HasPrefix(rest, "R") || strings.HasPrefix(rest, "D")
+}
+
+// cpuTime is what the child has had, 0 if it is gone.
+func (c *child) cpuTime() time.Duration {
+	const schedClock = 2 // CPUCLOCK_SCHED of a process (clock_getcpuclockid(3))
+	var t unix.Timespec
+	if unix.ClockGettime(int32(^c.proc.Pid()<<3|schedClock), &t) != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
 }
 
 // acked returns how many of the last n cases the child says it has answered;

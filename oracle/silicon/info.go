@@ -17,6 +17,9 @@ type Info struct {
 	// AddressWidth is the number of bits of a linear address that is in force:
 	// 48, or 57 with five-level paging.
 	AddressWidth int
+	// Features are the CPUID features of the instruction table that the CPU has,
+	// Hidden those of them that CPUID does not show.
+	Features, Hidden []string
 	// Components are the x87 and vector components that a case may load.
 	Components x86.Component
 	// Modes are those of which this package knows, with the reason why one does
@@ -72,14 +75,23 @@ func (i *Info) Facts() []Fact {
 		}
 		return strings.Join(list, ", ")
 	}
+	intercepted := none(i.Intercepted)
+	if len(i.Intercepted) > 0 {
+		intercepted += ": cost several times a page fault, so that a hypervisor must take them first"
+	}
+	features := fmt.Sprintf("%d of the table's: %s", len(i.Features), strings.Join(i.Features, " "))
+	if len(i.Hidden) > 0 {
+		features += "; of these CPUID does not show " + strings.Join(i.Hidden, " ")
+	}
 	return []Fact{
+		{"features", features},
 		{"addresses", fmt.Sprintf("%d bits", i.AddressWidth)},
 		{"modes, CPL 3", strings.Join(modes, ", ")},
 		{"state", "general-purpose registers, flags, selectors, FS and GS base, memory, faults; " + strings.Join(componentNames(i.Components), ", ")},
 		{"segments", "descriptors of the local table: data, expand-down, code, not present, 16 and 32 bits, any base and limit; no present conforming code, no DPL below 3, none that is not accessed"},
-		{"cost, ns a case", strings.Join(costs, ", ")},
-		{"intercepted", none(i.Intercepted)},
-		{"faults in the child", none(i.Masked)},
+		{"cost, ns a case", strings.Join(costs, "; ")},
+		{"intercepted", intercepted},
+		{"made to fault", none(i.Masked)},
 		{"quarantine", fmt.Sprintf("%d of %d rows of the table, %.2f %%", i.QuarantinedRows, i.Rows, 100*float64(i.QuarantinedRows)/float64(max(i.Rows, 1)))},
 	}
 }

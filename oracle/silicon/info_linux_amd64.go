@@ -47,6 +47,12 @@ func (e *Executor) Info() (Info, error) {
 	}
 	info.AddressWidth = width
 	info.Components = AllComponents()
+	for _, f := range Profile().Features.List() {
+		info.Features = append(info.Features, f.String())
+	}
+	for _, f := range HiddenFeatures() {
+		info.Hidden = append(info.Hidden, f.String())
+	}
 	info.QuarantinedRows, info.Rows = QuarantineShare()
 	if info.Modes, err = e.modes(); err != nil {
 		return info, err

@@ -127,6 +127,28 @@ func TestRunsAway(t *testing.T) {
 	assert.Zero(t, e.Respawns())
 }
 
+// TestWaitsForCPU: a child that has had no CPU time is not stuck as long as it is
+// ready to run; one that sleeps, is stopped, or has had a lot is.
+func TestWaitsForCPU(t *testing.T) {
+	e := newExecutor(t, WithStop(StopBreakpoint))
+	c := e.children[0]
+	assert.Eventually(t, func() bool { return !c.waitsForCPU(c.cpuTime()) }, 30*time.Second, time.Millisecond, "it sleeps")
+
+	forever := make([]oracle.Case, 20) // some 10 ms each
+	for i := range forever {
+		forever[i] = NewCase(fromHex(t, "ebfe"))
+	}
+	var run sync.WaitGroup
+	run.Go(func() { assert.NoError(t, e.Run(forever, make([]oracle.Result, len(forever)))) })
+	require.Eventually(t, func() bool { return c.waitsForCPU(c.cpuTime()) }, 30*time.Second, time.Millisecond, "it runs")
+	assert.False(t, c.waitsForCPU(c.cpuTime()-2*time.Second), "it has had two seconds")
+	require.NoError(t, syscall.Kill(e.Pid(), syscall.SIGSTOP))
+	require.Eventually(t, func() bool { return !c.waitsForCPU(c.cpuTime()) }, 30*time.Second, time.Millisecond, "it is stopped")
+	require.NoError(t, syscall.Kill(e.Pid(), syscall.SIGCONT))
+	run.Wait()
+	assert.Zero(t, e.Respawns())
+}
+
 // TestNearRunner: a register that points at the runner's memory gets a child
 // that lies elsewhere.
 func TestNearRunner(t *testing.T) {

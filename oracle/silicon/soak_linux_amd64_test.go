@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,70 +92,146 @@ func resident(t *testing.T) int {
 	return pages * os.Getpagesize()
 }
 
+// soak is one worker of TestSoak.
+type soak struct {
+	t       *testing.T
+	e       *Executor
+	s       *stream
+	results []oracle.Result
+	total   *atomic.Int64 // cases of all workers
+	done    int
+	endings [oracle.NumEndings]int
+	notes   map[string]int
+	deaths  int
+}
+
 // TestSoak: no answer is lost or doubled, every death of a child is accounted
 // for, and the parent's memory stays as it is. A case is known again by a
 // register that its number is written into, where the instruction leaves it.
+// There is a worker for each CPU.
 func TestSoak(t *testing.T) {
 	const batch = 256
-	e := newExecutor(t)
-	s := newStream(*soakSeed, batch)
-	results := make([]oracle.Result, batch)
-	endings, notes := map[oracle.Ending]int{}, map[string]int{}
-	var died, deaths []string
-	start, first, done := time.Now(), 0, 0
-	e.lostCase = func(index int, how string) {
-		deaths = append(deaths, fmt.Sprintf("%s: case %d, %s", how, done+index, describeCase(&s.cases[index])))
+	var total atomic.Int64
+	var workers []*soak
+	for n := range runtime.NumCPU() {
+		w := &soak{t: t, e: newExecutor(t), s: newStream(*soakSeed+uint64(n)<<32, batch), results: make([]oracle.Result, batch), total: &total, notes: map[string]int{}}
+		w.e.lostCase = w.lost
+		workers = append(workers, w)
 	}
-	for ; done < *soakCases; done += batch {
-		s.next()
-		for i := range results {
-			results[i].Ending, results[i].Steps = oracle.NumEndings, -1
-			if s.cases[i].State.Mode.Width() == 64 {
-				s.cases[i].State.GPR[15] = uint64(done+i) | 1<<62
-			}
+	start := time.Now()
+	round := func(until int) {
+		var group sync.WaitGroup
+		for _, w := range workers {
+			group.Go(func() { w.run(until) })
 		}
-		require.NoError(t, e.Run(s.cases, results))
-		for i := range results {
-			r := &results[i]
-			require.NotEqual(t, oracle.NumEndings, r.Ending, "case %d was not answered", done+i)
-			endings[r.Ending]++
-			if r.Note != "" {
-				notes[fmt.Sprintf("%v: %s", r.Ending, r.Note)]++
-			}
-			if r.Ending == oracle.Died && len(died) < 20 {
-				died = append(died, describeCase(&s.cases[i]))
-			}
-			if r.Ending == oracle.Ended && s.cases[i].State.Mode.Width() == 64 && r.State.GPR[14] == s.cases[i].State.GPR[14] && untouched(&s.cases[i]) {
-				require.Equal(t, s.cases[i].State.GPR[15], r.State.GPR[15], "case %d has another's answer: % x", done+i, s.cases[i].CodeBytes())
-			}
-		}
-		if done >= *soakCases/10 && first == 0 {
-			runtime.GC()
+		group.Wait()
+		runtime.GC()
+	}
+	first := 0
+	for tenth := range 10 {
+		round(*soakCases / 10 * (tenth + 1))
+		if tenth == 0 {
 			first = resident(t)
 		}
-		if tenth := max(*soakCases/10, 1_000_000); done/tenth != (done+batch)/tenth {
-			t.Logf("%d cases after %v, %+v", done+batch, time.Since(start).Round(time.Second), e.Replaced())
-		}
+		t.Logf("%d cases after %v, the parent has %d KiB", total.Load(), time.Since(start).Round(time.Second), resident(t)>>10)
 	}
-	runtime.GC()
 	grown := resident(t) - first
-	replaced := e.Replaced()
-	t.Logf("%d cases in %v, %v, %.2f %% quarantined; children replaced: %+v; %d cases killed one at every try; the parent grew by %d KiB",
-		done, time.Since(start).Round(time.Millisecond), endings, 100*float64(endings[oracle.Quarantined])/float64(done), replaced, endings[oracle.Died], grown>>10)
-	for _, n := range slices.Sorted(maps.Keys(notes)) {
-		t.Logf("%9d %s", notes[n], n)
+	sum, replaced := workers[0].sum(workers[1:])
+	t.Logf("%d cases in %v: %s; %.2f %% quarantined; children replaced: %+v; the parent grew by %d KiB",
+		sum.done, time.Since(start).Round(time.Millisecond), endingsText(&sum.endings), 100*float64(sum.endings[oracle.Quarantined])/float64(sum.done), replaced, grown>>10)
+	for _, n := range slices.Sorted(maps.Keys(sum.notes)) {
+		t.Logf("%9d %s", sum.notes[n], n)
 	}
-	for _, c := range died {
-		t.Log("died: ", c)
+	answered := 0
+	for _, n := range sum.endings {
+		answered += n
 	}
-	for i, c := range deaths {
-		if i < 50 {
-			t.Log("a child was lost: ", c)
+	assert.Equal(t, int(total.Load()), answered, "answers")
+	assert.Equal(t, replaced.Lost+replaced.Stuck, sum.deaths, "a child was lost without a case")
+	assert.Less(t, grown, 8<<20, "the parent's memory grows")
+	assert.Zero(t, sum.endings[oracle.Died])
+	assert.Zero(t, sum.endings[oracle.RanAway], "every case of the stream ends")
+}
+
+// run runs batches until all workers together have done so many cases.
+func (w *soak) run(until int) {
+	for {
+		n := w.total.Load()
+		more := n + int64(len(w.results))
+		if int(more) > until {
+			return
+		}
+		if w.total.CompareAndSwap(n, more) {
+			w.batch()
 		}
 	}
-	assert.Equal(t, replaced.Lost+replaced.Stuck, len(deaths), "a child was lost without a case")
-	assert.Less(t, grown, 8<<20, "the parent's memory grows")
-	assert.Zero(t, endings[oracle.Died])
+}
+
+func (w *soak) batch() {
+	t := w.t
+	w.s.next()
+	for i := range w.results {
+		w.results[i].Ending, w.results[i].Steps = oracle.NumEndings, -1
+		if w.s.cases[i].State.Mode.Width() == 64 {
+			w.s.cases[i].State.GPR[15] = uint64(w.done+i) | 1<<62
+		}
+	}
+	if !assert.NoError(t, w.e.Run(w.s.cases, w.results)) {
+		return
+	}
+	for i := range w.results {
+		c, r := &w.s.cases[i], &w.results[i]
+		if r.Ending >= oracle.NumEndings {
+			t.Errorf("case %d was not answered", w.done+i)
+			continue
+		}
+		w.endings[r.Ending]++
+		if r.Note != "" {
+			w.notes[fmt.Sprintf("%v: %s", r.Ending, r.Note)]++
+		}
+		if r.Ending == oracle.Died || r.Ending == oracle.RanAway {
+			t.Logf("%v: case %d, %s", r.Ending, w.done+i, describeCase(c))
+		}
+		if r.Ending == oracle.Ended && c.State.Mode.Width() == 64 && r.State.GPR[14] == c.State.GPR[14] && untouched(c) && r.State.GPR[15] != c.State.GPR[15] {
+			t.Errorf("case %d has another's answer: % x", w.done+i, c.CodeBytes())
+		}
+	}
+	w.done += len(w.results)
+}
+
+// lost tells of a case whose answer was missing or not right.
+func (w *soak) lost(index int, how string) {
+	w.deaths++
+	w.t.Logf("a child was lost: %s: case %d, %s", how, w.done+index, describeCase(&w.s.cases[index]))
+}
+
+// sum adds up what workers have counted.
+func (w *soak) sum(others []*soak) (*soak, Replaced) {
+	replaced := w.e.Replaced()
+	for _, o := range others {
+		w.done += o.done
+		w.deaths += o.deaths
+		for i, n := range o.endings {
+			w.endings[i] += n
+		}
+		for text, n := range o.notes {
+			w.notes[text] += n
+		}
+		r := o.e.Replaced()
+		replaced.Moved += r.Moved
+		replaced.Refused += r.Refused
+		replaced.Stuck += r.Stuck
+		replaced.Lost += r.Lost
+	}
+	return w, replaced
+}
+
+func endingsText(counts *[oracle.NumEndings]int) string {
+	var list []string
+	for i, n := range counts {
+		list = append(list, fmt.Sprintf("%d %v", n, oracle.Ending(i)))
+	}
+	return strings.Join(list, ", ")
 }
 
 // untouched says that an instruction has no operand that could be R15: without
