@@ -17,7 +17,7 @@ func CheckPromises(state *x86.State, fx *Effects, out Outcome) error {
 		return fmt.Errorf("step returned %v, effects say %v", out, fx.Outcome)
 	}
 	for _, check := range [...]func(*x86.State, *Effects) error{
-		checkOutcome, checkStaged, checkRetire, checkAccesses, checkMemory, checkLocked, checkRepeat, checkInst, checkRIP,
+		checkOutcome, checkStaged, checkRetire, checkAccesses, checkMemory, checkSegments, checkLocked, checkRepeat, checkInst, checkRIP,
 	} {
 		if err := check(state, fx); err != nil {
 			return fmt.Errorf("%v: %w", out, err)
@@ -134,6 +134,9 @@ func checkAccesses(_ *x86.State, fx *Effects) error {
 		a := &log[i]
 		if a.Size == 0 || a.Size > 64 {
 			return fmt.Errorf("access %d of %d bytes: want 1 to 64", i, a.Size)
+		}
+		if a.Align&(a.Align-1) != 0 || a.Check > 8 {
+			return fmt.Errorf("access %d wants an alignment of %d, or %d: want a power of two", i, a.Align, a.Check)
 		}
 		for j := range log[:i] {
 			if b := &log[j]; reads(a) && reads(b) && a.Segment == b.Segment && a.Offset == b.Offset && !twoSources(fx) {
@@ -280,6 +283,25 @@ func memoryAccess(row *isa.Row, in *decode.Inst) (may, must isa.Access) {
 		join(&row.Implicit[i])
 	}
 	return may, must
+}
+
+// checkSegments: a null selector loads a segment that cannot be used, any other
+// in protected mode one that is there. What is hidden shows in no register.
+func checkSegments(state *x86.State, fx *Effects) error {
+	if state.Mode == x86.Real || state.Mode == x86.VM86 {
+		return nil
+	}
+	for i := range fx.Ops[:fx.NumOps] {
+		op := &fx.Ops[i]
+		if op.Kind != step.OpWriteSegment || op.Index >= x86.NumSegment || isa.Get(fx.Inst.Row).Attr&isa.AttrSystem != 0 {
+			continue // WRFSBASE and its like change a base alone
+		}
+		attr := op.Segment.Attributes
+		if null := op.Segment.Selector&^3 == 0; null != (attr&x86.AttrUnusable != 0) || !null && attr&x86.AttrPresent == 0 {
+			return fmt.Errorf("operation %d loads %#04x with the attributes %#x", i, op.Segment.Selector, attr)
+		}
+	}
+	return nil
 }
 
 // checkInst: a decoded instruction says of map and opcode what its row says.

@@ -28,22 +28,22 @@ type evexForm struct {
 
 // evexPrefix reads the rest of an EVEX prefix and the opcode. The key
 // returned is map and opcode.
-func (c *cursor) evexPrefix(in *Inst) (int, Reason) {
+func (c *cursor) evexPrefix(in *Inst) (key int, _ Reason) {
 	var p [4]byte // the payload and the opcode
 	for i := range p {
 		var ok bool
 		if p[i], ok = c.next(); !ok {
-			return 0, c.shortVEX()
+			return key, c.shortVEX()
 		}
 		if i == 0 && p[0]&3 == 0 && (p[0]&4 == 0 || !c.hasAPX()) {
-			return 0, c.noMap(in, p[0])
+			return key, c.noMap(in, p[0])
 		}
 	}
 	in.OpcodeOff = uint8(c.pos - 1)
 	m := evexMaps[p[0]&7]
 	if p[0]&8 != 0 || p[1]&4 == 0 || m == 0 || p[0]&7 == 4 || p[0]&7 == 7 {
 		if m == 0 || !c.hasAPX() {
-			return 0, c.reservedMap(in, p[0], p[3])
+			return key, c.reservedMap(in, p[0], p[3])
 		}
 		c.base, c.index = p[0]&8<<1, ^p[1]&4<<2
 	}

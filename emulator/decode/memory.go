@@ -48,7 +48,7 @@ func (c *cursor) memory(in *Inst, modrm uint8, h *hot) Reason {
 
 // dispLens is the length of the displacement by mod, with 32 or 64-bit
 // addresses.
-var dispLens = [4]uint8{0, 1, 4, 0}
+var dispLens = [4]uint8{0, 1, 4}
 
 // bases16 are base and index by ModRM.rm with 16-bit addresses (SDM vol. 2,
 // table 2-1).
@@ -65,7 +65,6 @@ var bases16 = [8][2]uint8{
 
 func (c *cursor) memory16(in *Inst, modrm uint8) Reason {
 	mod, rm := modrm>>6, modrm&7
-	in.RM = rm
 	in.Scale = 1
 	in.Base, in.Index = bases16[rm][0], bases16[rm][1]
 	dispLen := mod // 0, 1 or 2 bytes

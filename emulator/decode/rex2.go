@@ -11,15 +11,15 @@ func (c *cursor) hasAPX() bool { return c.info.long != 0 && c.p.Features.Has(isa
 
 // rex2 reads the payload of REX2 and the opcode. The key returned is map and
 // opcode.
-func (c *cursor) rex2(in *Inst) (int, Reason) {
+func (c *cursor) rex2(in *Inst) (key int, _ Reason) {
 	c.forbidden = in.REX != 0
 	b, ok := c.next()
 	if !ok {
-		return 0, c.short()
+		return key, c.short()
 	}
 	op, ok := c.next()
 	if !ok {
-		return 0, c.short()
+		return key, c.short()
 	}
 	in.REX2, in.HasREX2, in.REX = b, true, 0x40|b&15
 	in.OpcodeOff = uint8(c.pos - 1)
@@ -34,7 +34,7 @@ func (c *cursor) rex2(in *Inst) (int, Reason) {
 	}
 	if m != isa.MapREX2 && !rex2Opcode(m, op) {
 		in.Map, in.Opcode = m, op
-		return 0, Undefined
+		return key, Undefined
 	}
 	return int(m)<<8 | int(op), Valid
 }

@@ -5,10 +5,10 @@ import "github.com/seed-4e121ece/ringfence/emulator/isa"
 // vex reads a VEX or XOP prefix (C4, C5, 8F) or says that the byte is the
 // opcode LES, LDS or POP, and reads the opcode. The key returned is map and opcode. EVEX (62) is
 // read far enough to tell it from BOUND.
-func (c *cursor) vex(in *Inst, op byte) (int, Reason) {
+func (c *cursor) vex(in *Inst, op byte) (key int, _ Reason) {
 	if c.pos >= len(c.code) || c.pos >= MaxLength {
 		c.pos++
-		return 0, c.short()
+		return key, c.short()
 	}
 	if op == 0x8f {
 		if c.code[c.pos]&0x1f < 8 || !c.hasXOP() {
@@ -31,23 +31,23 @@ func (c *cursor) vex(in *Inst, op byte) (int, Reason) {
 	rex := ^b >> 5 & rexR
 	if op != 0xc5 {
 		if op == 0xc4 && b&3 == 0 {
-			return 0, c.noMap(in, b)
+			return key, c.noMap(in, b)
 		}
 		var ok bool
 		if last, ok = c.next(); !ok {
-			return 0, c.shortVEX()
+			return key, c.shortVEX()
 		}
 		m = b & 0x1f
 		rex = ^b>>5&7 | last>>4&rexW
 	}
 	opcode, ok := c.next()
 	if !ok {
-		return 0, c.shortVEX()
+		return key, c.shortVEX()
 	}
 	in.OpcodeOff = uint8(c.pos - 1)
 	v := c.vexMap(op, m)
 	if v == 0 {
-		return 0, c.reservedMap(in, m, opcode)
+		return key, c.reservedMap(in, m, opcode)
 	}
 	in.VVVV = ^last >> 3 & 15
 	if c.info.long == 0 {

@@ -100,7 +100,7 @@ func (c *Context) Execute() step.Outcome {
 	c.setSize(p.size)
 	c.kept = 0
 	c.skip = false
-	if c.inst.IsMem && !p.late {
+	if c.inst.IsMem {
 		c.locate()
 	}
 	c.readOperands()

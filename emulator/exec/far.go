@@ -221,9 +221,9 @@ func (c *Context) pushSlot(stack farStack, size uint8, v uint64) {
 
 // popped reads one of the slots of a far return: n from the top, of which size
 // bytes count. CPUs read the highest one first.
-func (c *Context) popped(n int, size uint8) uint64 {
+func (c *Context) popped(n int, size uint8) (v uint64) {
 	if c.outcome != step.Okay {
-		return 0
+		return v
 	}
 	sp := (c.stackPointer() + uint64(n)*uint64(c.inst.OpSize)) & maskOf(c.stackSize())
 	return c.load(x86.SS, sp, size, step.IntentRead)

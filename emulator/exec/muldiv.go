@@ -108,7 +108,7 @@ func (c *Context) dividend() (high, low uint64) {
 // ok is false if the quotient does not fit.
 func (c *Context) divide(high, low, by uint64) (quotient, remainder uint64, ok bool) {
 	if high >= by {
-		return 0, 0, false
+		return quotient, remainder, false
 	}
 	if c.size == 8 {
 		quotient, remainder = bits.Div64(high, low, by)

@@ -16,8 +16,6 @@ type plan struct {
 	size uint8
 	// own: the function writes its operands itself, and reads those in memory.
 	own bool
-	// late: the function locates its memory operand itself.
-	late bool
 	// bitString: a register offset moves the memory operand.
 	bitString    bool
 	implicitLock bool
@@ -64,9 +62,9 @@ const (
 // family is the meaning of one or more mnemonics.
 type family struct {
 	run func(*Context)
-	// own, late, bitString: see plan. loads: the function reads its memory
+	// own, bitString: see plan. loads: the function reads its memory
 	// operand itself.
-	own, late, bitString, loads bool
+	own, bitString, loads bool
 }
 
 // simple is a family whose operands the table reads and writes.
@@ -128,7 +126,7 @@ var families = map[string]family{
 
 	"CMPXCHG": simple(cmpxchg), "CMPXCHG8B": own(cmpxchgPair), "CMPXCHG16B": own(cmpxchgPair),
 
-	"PUSH": own(push), "POP": {run: pop, own: true, late: true}, "ENTER": own(enter), "LEAVE": own(leave),
+	"PUSH": own(push), "POP": own(pop), "ENTER": own(enter), "LEAVE": own(leave),
 	"PUSHF": own(pushf), "PUSHFD": own(pushf), "PUSHFQ": own(pushf),
 	"POPF": own(popf), "POPFD": own(popf), "POPFQ": own(popf),
 	"PUSHA": own(pusha), "PUSHAD": own(pusha), "POPA": own(popa), "POPAD": own(popa),
@@ -261,7 +259,7 @@ func makePlans() []plan {
 func makePlan(r *isa.Row) plan {
 	f := familyOf(r)
 	p := plan{
-		run: f.run, own: f.own, late: f.late, bitString: f.bitString && r.Operands[1].Kind == isa.KindReg,
+		run: f.run, own: f.own, bitString: f.bitString && r.Operands[1].Kind == isa.KindReg,
 		implicitLock: r.Attr&isa.AttrImplicitLock != 0, partial: r.Partial, cpl0: r.Attr&isa.AttrCPL0 != 0,
 	}
 	switch r.Mnemonic.String() {
@@ -298,7 +296,7 @@ func makeOperand(o *isa.Operand, f family) operand {
 		}
 	case isa.KindRM, isa.KindMem, isa.KindRMReg, isa.KindOpcode:
 		p.from = fromRM
-		p.load = o.Access&isa.Read != 0 && !f.late && !f.loads && !readsItself(f, o)
+		p.load = o.Access&isa.Read != 0 && !f.loads && !readsItself(f, o)
 		if p.write {
 			p.intent = step.IntentModify
 		}

@@ -45,20 +45,20 @@ func arpl(c *Context) {
 // descriptors that count.
 func (c *Context) visible(selector uint16, types uint16) (raw uint64, ok bool) {
 	if !c.protectedOnly() || !c.need(step.HookReadSegment) || selector&^3 == 0 {
-		return 0, false
+		return raw, false
 	}
 	raw, _, ok = c.lookUp(selector)
 	if !ok {
-		return 0, false
+		return raw, false
 	}
 	attr := uint32(raw >> 40)
 	dpl := uint8(attr >> x86.AttrDPLShift & 3)
 	const conforming = x86.AttrS | x86.AttrCode | x86.AttrExpand
 	switch {
 	case attr&x86.AttrS == 0 && types>>(attr&x86.AttrTypeMask)&1 == 0:
-		return 0, false
+		return raw, false
 	case attr&conforming != conforming && (c.State.CPL > dpl || uint8(selector&3) > dpl):
-		return 0, false
+		return raw, false
 	}
 	return raw, true
 }
