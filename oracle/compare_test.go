@@ -337,11 +337,18 @@ func TestUndefinedFetchOther(t *testing.T) {
 		{"0f04", true},                 // no opcode
 		{"0faf", false},                // IMUL without ModRM
 		{"c4e2", false},                // VEX, cut
-		{"f0", false},                  // a prefix
-		{"48", false},                  // REX
-		{"0fba", false},                // group 8 without ModRM
-		{"81c000", false},              // ADD EAX, imm32, cut
-		{"662e0f1f84000000", false},    // NOP, cut
+		{"c5", false},
+		{"62", false}, // EVEX, cut
+		{"62f1", false},
+		{"62f17c", false},
+		{"62f17c48", false},
+		{"62f17c4858", false},
+		{"0f38", false},
+		{"f0", false},               // a prefix
+		{"48", false},               // REX
+		{"0fba", false},             // group 8 without ModRM
+		{"81c000", false},           // ADD EAX, imm32, cut
+		{"662e0f1f84000000", false}, // NOP, cut
 	}
 	for _, row := range rows {
 		p := newPair(t, addRaxRbx)

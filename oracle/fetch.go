@@ -68,18 +68,19 @@ func beyondLimit(c *Case, in *decode.Inst) bool {
 }
 
 // everything is a CPU with each feature of the table.
-var everything = isa.Profile{Features: isa.AllFeatures(), VirtualBits: 48}
+var everything = isa.Profile{Vendor: isa.AMD, Features: isa.AllFeatures(), VirtualBits: 48}
 
 // neverValid says whether no bytes behind those that are there make an
-// instruction of them that the CPU has: each next byte is tried, with a ModRM byte of either
-// kind behind it. A string that is too long is tried without its first
-// prefixes, so that its length alone does not count.
+// instruction of them that the CPU has. A string that is too long is tried
+// without its first prefixes, so that its length alone does not count.
 func (k *Comparer) neverValid(c *Case, in *decode.Inst) bool {
-	profile := k.Profile
-	if profile == nil {
-		profile = &everything
+	t := completion{mode: c.State.Mode, profile: everything, left: maxCompletions}
+	if k.Profile != nil {
+		// By AMD's rule an encoding is undefined as soon as it has no row: no
+		// byte more need be tried.
+		t.profile.Features, t.profile.VirtualBits = k.Profile.Features, k.Profile.VirtualBits
 	}
-	var have, buf [decode.MaxLength]byte
+	var have [decode.MaxLength]byte
 	code := c.Instruction(&have)
 	drop := 0
 	if in.Err == decode.TooLong {
@@ -88,22 +89,53 @@ func (k *Comparer) neverValid(c *Case, in *decode.Inst) bool {
 			return false // nothing but prefixes
 		}
 	}
-	var try decode.Inst
 	for start := 0; start <= drop; start++ {
-		n := copy(buf[:], code[start:])
-		if n == len(buf) {
-			continue
-		}
-		for next := range 512 {
-			buf[n] = byte(next)
-			for i := n + 1; i < len(buf); i++ {
-				buf[i] = byte(next >> 8 * 0xc0)
-			}
-			switch decode.Decode(&try, buf[:], c.State.Mode, profile) {
-			case decode.Valid, decode.BadLock:
-				return false
-			}
+		if n := copy(t.buf[:], code[start:]); n < len(t.buf) && t.exists(n) {
+			return false
 		}
 	}
 	return true
+}
+
+// maxCompletions bounds a search: some milliseconds.
+const maxCompletions = 300_000
+
+// completion searches for bytes that make an instruction of a string.
+type completion struct {
+	buf     [decode.MaxLength]byte
+	mode    x86.Mode
+	profile isa.Profile
+	left    int // strings that may still be tried
+	inst    decode.Inst
+}
+
+// exists says whether some bytes behind the first n make an instruction, or one
+// but for LOCK. A search that is given up says so too.
+func (t *completion) exists(n int) bool {
+	if t.left--; t.left < 0 {
+		return true
+	}
+	switch decode.Decode(&t.inst, t.buf[:n], t.mode, &t.profile) {
+	case decode.Valid, decode.BadLock:
+		return true
+	case decode.Truncated:
+	default:
+		return false
+	}
+	if n == len(t.buf) {
+		return false
+	}
+	if t.inst.HasModRM {
+		// Displacement and immediate do not matter.
+		clear(t.buf[n:])
+		r := decode.Decode(&t.inst, t.buf[:], t.mode, &t.profile)
+		return r == decode.Valid || r == decode.BadLock
+	}
+	for b := range 256 {
+		t.buf[n] = byte(b)
+		if t.exists(n + 1) {
+			return true
+		}
+	}
+	return false
 }

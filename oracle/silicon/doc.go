@@ -10,7 +10,7 @@
 // process that uses this package.
 //
 // The child can make no system call but those of the runner's own text (futex,
-// rt_sigreturn, exit_group); one that a test makes is reported, not made. It
+// modify_ldt, rt_sigreturn, exit_group); one that a test makes is reported, not made. It
 // needs no privilege. It dies with its parent.
 //
 //	parent                       child
@@ -23,7 +23,7 @@
 // that modify_ldt(2) builds in the child's local table. A case says the
 // general-purpose registers, flags, selectors, FS and GS base and memory; if it
 // has State.FPU, the x87, XMM, YMM, ZMM and opmask registers too, which costs
-// some 500 ns more. Otherwise these are initial for instructions that use them,
+// some 300 ns more. Otherwise these are initial for instructions that use them,
 // and not reported.
 //
 // Stops: an instruction whose length is known runs into a landing pad and no
