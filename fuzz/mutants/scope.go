@@ -120,7 +120,7 @@ func ModelScope() *Scope {
 			place{fn: "bswap", when: "c.size == 2"}, place{fn: "bswap", line: "c.size == 2"}, place{when: "n > bits"}, place{fn: "Context.overflowRotate"}, place{fn: "Context.overflowLeft", line: "if c.amd()"},
 			place{fn: "Context.overflowRight", line: "if c.amd()"}, place{fn: "Context.shifted", line: "af"}, place{fn: "Context.scan", line: "c.in[1] == 0"},
 			place{fn: "Context.shifted", line: "if c.amd()"}, place{fn: "bextr", line: "x86.SF"}, place{file: "decimal.go", line: "c.setFlags(status"}, place{fn: "Context.scan", when: "c.in[1] == 0"}, place{fn: "Context.scanned", line: "parity"}, place{fn: "Context.multiplied", line: "if c.amd()"}, place{fn: "Context.multiplied", line: "szp"}),
-		places("how far an undefined instruction is fetched", "CPUs differ, and the rule undefined-fetch masks it",
+		places("how far an undefined instruction is fetched", "only strings that the end of the code cuts show it, which the probe draws rarely; the test of fetched lengths in fuzz/diff has them all",
 			place{file: "undefined.go"}, place{fn: "cursor.shortVEX"}, place{line: "c.reservedMap("}, place{line: "if h.imm2 != 0 && h.feature != 0"}, place{fn: "cursor.vex", line: "b&3 == 0"}),
 		places("which cache operation", "it changes nothing that an instruction could read",
 			place{line: "c.flush(Cache"}, place{line: "bus.CacheOp("}, place{fn: "Context.flush", when: "op != nil"}, place{when: "OpCache"}),

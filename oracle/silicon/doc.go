@@ -10,8 +10,8 @@
 // process that uses this package.
 //
 // The child can make no system call but those of the runner's own text (futex,
-// modify_ldt, rt_sigreturn, exit_group); one that a test makes is reported, not made. It
-// needs no privilege. It dies with its parent.
+// modify_ldt, rt_sigreturn, exit_group); one that a test makes is reported, not
+// made. It needs no privilege. It dies with its parent.
 //
 //	parent                       child
 //	pack cases into slots   →    for each slot: windows, code, registers, run,
