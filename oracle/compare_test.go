@@ -406,6 +406,30 @@ func TestUndefinedFetchIntel(t *testing.T) {
 	}
 }
 
+// TestUndefinedFetchTooLong: of a string that is too long, one prefix of each
+// kind still counts.
+func TestUndefinedFetchTooLong(t *testing.T) {
+	for _, row := range []struct {
+		code string
+		same bool
+	}{
+		{"6666666666666666c4e278f392", true},  // 66 before VEX is undefined
+		{"2e2e2e2e2e2e2e2ec4e278f392", false}, // BLSR, were it shorter
+		{"662e2e2e2e2e2e2ec4e278f392", true},
+	} {
+		p := newPair(t, addRaxRbx)
+		b, err := hex.DecodeString(row.code)
+		require.NoError(t, err)
+		p.c.CodeLen = uint8(copy(p.c.Code[:], b))
+		require.Equal(t, decode.TooLong, decode.Decode(&p.in, p.c.Instruction(new([decode.MaxLength]byte)), x86.Long64, &everything))
+		fault(&p.s, p, x86.Fault(x86.VectorUD))
+		fault(&p.r, p, x86.FaultCode(x86.VectorGP, 0))
+		var k Comparer
+		d := k.Compare(&p.c, &p.in, &p.s, &p.r)
+		require.Equal(t, row.same, d.Fields == 0, row.code)
+	}
+}
+
 // TestSoftwareEvents: the emulator keeps RIP and tells the length, the CPU
 // has RIP after.
 func TestSoftwareEvents(t *testing.T) {

@@ -1,6 +1,8 @@
 package oracle
 
 import (
+	"slices"
+
 	"github.com/seed-4e121ece/ringfence/emulator/decode"
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
@@ -72,7 +74,8 @@ var everything = isa.Profile{Vendor: isa.AMD, Features: isa.AllFeatures(), Virtu
 
 // neverValid says whether no bytes behind those that are there make an
 // instruction of them that the CPU has. A string that is too long is tried
-// without its first prefixes, so that its length alone does not count.
+// without its first prefixes, so that its length alone does not count, but for
+// one of each kind: 66 before VEX is what makes it undefined.
 func (k *Comparer) neverValid(c *Case, in *decode.Inst) bool {
 	t := completion{mode: c.State.Mode, profile: everything, left: maxCompletions}
 	if k.Profile != nil {
@@ -90,7 +93,14 @@ func (k *Comparer) neverValid(c *Case, in *decode.Inst) bool {
 		}
 	}
 	for start := 0; start <= drop; start++ {
-		if n := copy(t.buf[:], code[start:]); n < len(t.buf) && t.exists(n) {
+		n := 0
+		for i, b := range code[:start] {
+			if !slices.Contains(code[i+1:drop], b) {
+				t.buf[n] = b
+				n++
+			}
+		}
+		if n += copy(t.buf[n:], code[start:]); n < len(t.buf) && t.exists(n) {
 			return false
 		}
 	}

@@ -16,3 +16,5 @@ func load(...string) (*library, error) {
 func (*library) symbols(map[string]*uintptr) error { return nil }
 
 func call(uintptr, ...uintptr) uintptr { return 0 }
+
+func callback(any) uintptr { return 0 }

@@ -48,3 +48,6 @@ func call(function uintptr, args ...uintptr) uintptr {
 	r, _, _ := purego.SyscallN(function, args...)
 	return r
 }
+
+// callback makes a function that C can call. It is never freed.
+func callback(f any) uintptr { return purego.NewCallback(f) }

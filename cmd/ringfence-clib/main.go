@@ -1,5 +1,5 @@
-// Command ringfence-clib hosts decoders that are C libraries (Zydis, capstone)
-// as engines of the exec: protocol: one library a process, on standard input
+// Command ringfence-clib hosts C libraries, the decoders Zydis and capstone and
+// the emulator Unicorn, as engines of the exec: protocol: one library a process, on standard input
 // and output, so that what a library does wrong happens here and not in
 // ringfence. The libraries are loaded when it starts, without cgo.
 package main
@@ -17,6 +17,7 @@ import (
 var hosts = map[string]func() (*external.Engine, error){
 	clib.Zydis:    newZydis,
 	clib.Capstone: newCapstone,
+	clib.Unicorn:  newUnicorn,
 }
 
 func main() {

@@ -62,6 +62,7 @@ var registry = []engine{
 	},
 	libraryEngine(clib.Find(clib.Zydis)),
 	libraryEngine(clib.Find(clib.Capstone)),
+	libraryEngine(clib.Find(clib.Unicorn)),
 }
 
 // decodeProfile is what the model's decoder is compared and asked by: every

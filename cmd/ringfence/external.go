@@ -72,15 +72,8 @@ func externalDecoder(name string, argv []string) (decoder, error) {
 
 // libraryEngine returns the engine that ringfence-clib hosts.
 func libraryEngine(l *clib.Library) engine {
-	return engine{
+	e := engine{
 		name: l.Name, about: l.About, quirks: l.Quirks,
-		decoder: func() (decoder, error) {
-			argv, err := clib.Command(l.Name)
-			if err != nil {
-				return decoder{}, err
-			}
-			return externalDecoder(l.Name, argv)
-		},
 		inspect: func() (engineFacts, error) {
 			argv, err := clib.Command(l.Name)
 			if err != nil {
@@ -90,9 +83,35 @@ func libraryEngine(l *clib.Library) engine {
 			if err != nil {
 				return nil, err
 			}
-			return append(helloFacts(&hello), fact{"known faults", fmt.Sprintf("%d rules", len(l.Quirks()))}, fact{"command", strings.Join(argv, " ")}), nil
+			facts := helloFacts(&hello)
+			if l.Quirks != nil {
+				facts = append(facts, fact{"known faults", fmt.Sprintf("%d rules", len(l.Quirks()))})
+			}
+			return append(facts, fact{"command", strings.Join(argv, " ")}), nil
 		},
 	}
+	if l.Executes {
+		e.executor = func() (oracle.Executor, error) {
+			argv, err := clib.Command(l.Name)
+			if err != nil {
+				return nil, err
+			}
+			x, err := external.NewExecutor(l.Name, argv)
+			if err != nil {
+				return nil, err
+			}
+			return x, nil
+		}
+		return e
+	}
+	e.decoder = func() (decoder, error) {
+		argv, err := clib.Command(l.Name)
+		if err != nil {
+			return decoder{}, err
+		}
+		return externalDecoder(l.Name, argv)
+	}
+	return e
 }
 
 // helloFacts is what an engine says of itself.

@@ -103,6 +103,18 @@ func TestLibraries(t *testing.T) {
 	}
 }
 
+// TestUnicorn: the emulator keeps to the protocol, and is a subject.
+func TestUnicorn(t *testing.T) {
+	need(t, "unicorn")
+	checkPasses(t, "unicorn")
+	got := command(t, `{"mode":"compat32","code":"40"}`, "exec", "--engine", "unicorn", "-")
+	require.Equal(t, statusFine, got.status, got.err)
+	require.Contains(t, got.out, "rax     0x0 -> 0x1")
+	need(t, "silicon")
+	got = command(t, "", strings.Fields("fuzz --subject unicorn --reference silicon --states 4 --only STC,ADD --jobs 1 --out "+t.TempDir())...)
+	require.Contains(t, got.out, "unicorn against silicon")
+}
+
 func TestSplitList(t *testing.T) {
 	for list, want := range map[string][]string{
 		"":                              nil,

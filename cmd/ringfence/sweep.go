@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed-4e121ece/ringfence/fuzz/sweep"
 	"github.com/seed-4e121ece/ringfence/oracle"
+	"github.com/seed-4e121ece/ringfence/oracle/external/clib"
 	"github.com/seed-4e121ece/ringfence/oracle/silicon"
 )
 
@@ -223,5 +224,5 @@ func printTrophies(w io.Writer) error {
 			all = append(all, e.quirks())
 		}
 	}
-	return sweep.WriteTrophies(w, all...)
+	return sweep.WriteTrophies(w, [][]oracle.Fault{clib.UnicornFaults()}, all...)
 }

@@ -244,7 +244,14 @@ func (c *campaign) work(workers []*worker) {
 		case <-tick.C:
 			p.report()
 			if w := watch.hung(); w != nil {
-				c.fail(c.hang(w))
+				err := c.hang(w)
+				if err == nil {
+					c.message(fmt.Sprintf("a batch of %d cases takes more than %v, and none of them hangs alone: the campaign waits", len(w.cases), hangAfter))
+					watch.again(w)
+					continue
+				}
+				w.stuck = true
+				c.fail(err)
 				drain(done, left-1)
 				return
 			}

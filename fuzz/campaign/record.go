@@ -175,7 +175,7 @@ func (c *campaign) count(signature string, n uint64) {
 func (c *campaign) recordHang(w *worker, k *oracle.Case) (string, error) {
 	in := w.inst(k)
 	f := diff.Found{Case: k, Inst: in, Subject: &oracle.Result{Memory: k.Memory}, Reference: &oracle.Result{Memory: k.Memory}}
-	f.Subject.Ending, f.Subject.Note = oracle.RanAway, "no answer in 2 s"
+	f.Subject.Ending, f.Subject.Note = oracle.RanAway, fmt.Sprintf("no answer in %v", hangAfter)
 	f.Reference.State = k.State
 	f.Diff.Fields = oracle.FieldEnding
 	r := oracle.NewDivergence(c.cfg.Subject.Name, c.reference.Name, k, in, &f.Diff, f.Subject, f.Reference)

@@ -37,6 +37,8 @@ type worker struct {
 	pending []pending
 	// busy is the number of batches begun, for the watchdog.
 	busy atomic.Uint64
+	// stuck says that the goroutine is lost and may be using its engines.
+	stuck bool
 	// batched is the number of cases in the batch in hand.
 	batched int
 	// dealt are the rows that the cases of the batch were made for, in a
@@ -292,7 +294,12 @@ func (w *worker) restart(subject bool) error {
 	return nil
 }
 
+// close closes the worker's engines, but for those that a lost goroutine may be
+// using: they end with the process.
 func (w *worker) close() error {
+	if w.stuck {
+		return nil
+	}
 	var err error
 	if w.differ.Subject != nil {
 		err = w.differ.Subject.Close()

@@ -280,7 +280,7 @@ func TestCPUQuirks(t *testing.T) {
 
 func TestTrophies(t *testing.T) {
 	var b strings.Builder
-	require.NoError(t, WriteTrophies(&b, x86asm.Quirks(), nil))
+	require.NoError(t, WriteTrophies(&b, nil, x86asm.Quirks(), nil))
 	rows := x86asm.Quirks()
 	for i := range rows {
 		require.Contains(t, b.String(), "\n### "+rows[i].Name+"\n")

@@ -19,6 +19,7 @@ import (
 const (
 	Zydis    = "zydis"
 	Capstone = "capstone"
+	Unicorn  = "unicorn"
 )
 
 // Library is a C library that is an engine.
@@ -29,14 +30,17 @@ type Library struct {
 	About string
 	// Package is the package of Debian that has it.
 	Package string
-	// Quirks are its known faults.
+	// Quirks are its known faults; nil if it is no decoder.
 	Quirks func() []oracle.Quirk
+	// Executes says that it is an executor.
+	Executes bool
 }
 
 // Libraries are those that ringfence-clib hosts.
 var Libraries = []Library{
-	{Zydis, "the C library Zydis, in a process of its own", "libzydis4.0", ZydisQuirks},
-	{Capstone, "the C library capstone, in a process of its own", "libcapstone4", CapstoneQuirks},
+	{Zydis, "the C library Zydis, in a process of its own", "libzydis4.0", ZydisQuirks, false},
+	{Capstone, "the C library capstone, in a process of its own", "libcapstone4", CapstoneQuirks, false},
+	{Unicorn, "the C library Unicorn, QEMU's translator, in a process of its own", "libunicorn2", nil, true},
 }
 
 // Find returns the library of that name, or nil.
