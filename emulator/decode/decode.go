@@ -368,7 +368,7 @@ func (c *cursor) next() (byte, bool) {
 // finish selects the row and reads the rest.
 func (c *cursor) finish(in *Inst, key int, p *isa.Profile) Reason {
 	e := &entries[key]
-	if e.flags == 0 {
+	if e.flags == 0 || in.Map == isa.MapEVEX5 && c.beforeAVX10Aux(in) {
 		return c.undefined(in)
 	}
 	modrm := uint8(0)

@@ -151,3 +151,10 @@ func (c *cursor) immediate0F(op uint8) int {
 
 // narrow says that operands have 16 bits without a prefix.
 func (c *cursor) narrow() bool { return c.info.set&isa.Mode16 != 0 }
+
+// beforeAVX10Aux says that an opcode of EVEX map 5 means nothing on a CPU without
+// the auxiliary instructions of AVX10.2, which then reads no ModRM byte where the
+// 0F map has none.
+func (c *cursor) beforeAVX10Aux(in *Inst) bool {
+	return c.measured() && !modRM0F(in.Opcode) && !c.p.Features.Has(isa.FeatureAVX10V2AUX)
+}
