@@ -43,7 +43,7 @@ func answer(t *testing.T, x oracle.Executor, e *oracle.FaultEvidence) string {
 	require.NoError(t, x.Run([]oracle.Case{*c}, r))
 	text, err := e.Describe(c, &r[0])
 	require.NoError(t, err)
-	if r[0].Ending != oracle.Ended {
+	if r[0].Ending == oracle.Unsupported {
 		text += " (" + r[0].Note + ")"
 	}
 	return text
