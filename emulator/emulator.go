@@ -84,6 +84,15 @@ func New(p *isa.Profile, hooks Hooks, options ...Option) *Emulator {
 	return e
 }
 
+// Reset forgets what earlier steps have left behind, and makes e an emulator for
+// a Bus that offers the hooks: what is due before a step of another virtual CPU
+// that must not learn of the one before.
+func (e *Emulator) Reset(hooks Hooks) {
+	force := e.context.ForceWriteback
+	*e = Emulator{profile: e.profile}
+	e.context.Profile, e.context.Hooks, e.context.ForceWriteback = e.profile, hooks, force
+}
+
 // Step emulates the instruction at state.RIP, or, with fx.Resume, goes on with
 // the repeated instruction in fx.Inst.
 func (e *Emulator) Step(state *x86.State, bus Bus, fx *Effects) Outcome {

@@ -54,7 +54,7 @@ func (c *Context) codeSegment(selector uint16, ret bool) (r x86.SegmentRegister,
 		c.raise(x86.FaultCode(x86.VectorGP, code))
 		return r, false
 	}
-	r = unpack(raw)
+	r = x86.UnpackDescriptor(raw)
 	r.Selector = selector&^3 | uint16(c.State.CPL)
 	if !ret && c.isGate(r.Attributes) {
 		c.outcome = step.Unhandleable

@@ -100,7 +100,7 @@ func (c *Context) descriptor(seg x86.Segment, selector uint16) (r x86.SegmentReg
 		c.raise(x86.FaultCode(x86.VectorGP, code))
 		return r
 	}
-	r = unpack(raw)
+	r = x86.UnpackDescriptor(raw)
 	if vector := c.checkDescriptor(seg, selector, r.Attributes); vector != 0 {
 		c.raise(x86.FaultCode(vector, code))
 		return r
@@ -177,17 +177,4 @@ func (c *Context) checkDescriptor(seg x86.Segment, selector uint16, attr uint32)
 		return x86.VectorNP
 	}
 	return 0
-}
-
-// unpack takes a segment descriptor apart (SDM vol. 3, 3.4.5).
-func unpack(raw uint64) x86.SegmentRegister {
-	r := x86.SegmentRegister{
-		Base:       raw>>16&0xffffff | raw>>56<<24,
-		Limit:      uint32(raw&0xffff | raw>>32&0xf0000),
-		Attributes: uint32(raw >> 40 & 0xf0ff),
-	}
-	if r.Attributes&x86.AttrG != 0 {
-		r.Limit = r.Limit<<12 | 0xfff
-	}
-	return r
 }

@@ -95,7 +95,7 @@ func lar(c *Context) {
 
 func lsl(c *Context) {
 	raw, ok := c.visible(uint16(c.in[1]), c.typesOf(limitTypes, longTypes))
-	c.lookedUp(uint64(unpack(raw).Limit), ok)
+	c.lookedUp(uint64(x86.UnpackDescriptor(raw).Limit), ok)
 }
 
 func verr(c *Context) {

@@ -30,11 +30,13 @@ const (
 	offArch   = 4
 	offIPLow  = 8
 	offIPHigh = 12
+	offArgs   = 16 // of eight bytes each
 )
 
 // Opcodes of classic BPF, <linux/bpf_common.h>.
 const (
 	opLoad = 0x20 // BPF_LD | BPF_W | BPF_ABS
+	opAnd  = 0x54 // BPF_ALU | BPF_AND | BPF_K
 	opJEQ  = 0x15 // BPF_JMP | BPF_JEQ | BPF_K
 	opJGE  = 0x35 // BPF_JMP | BPF_JGE | BPF_K
 	opRet  = 0x06 // BPF_RET | BPF_K
@@ -54,22 +56,54 @@ const InstructionSize = 8
 // so; everything else, other architectures included, gets Otherwise.
 type Policy struct {
 	Calls     []uint32 // system call numbers of x86-64
+	Args      []Arg    // further calls, with conditions
 	Text      uint64   // start of the code that may call; 0 means any
 	TextSize  uint32   // its length; the stretch must not cross a 4 GiB boundary
 	Otherwise Action
 }
 
+// Arg allows a call if the low 32 bits of one of its arguments (0 to 5), with
+// the bits of Ignore cleared, are one of Values.
+type Arg struct {
+	Call     uint32
+	Argument int
+	Ignore   uint32
+	Values   []uint32
+}
+
+// block is what follows the load of the number for a call with a condition.
+func (a *Arg) block() []Instruction {
+	b := []Instruction{
+		{Op: opJEQ, JF: uint8(len(a.Values) + 3), K: a.Call},
+		{Op: opLoad, K: uint32(offArgs + 8*a.Argument)},
+		{Op: opAnd, K: ^a.Ignore},
+	}
+	for _, v := range a.Values {
+		b = append(b, Instruction{Op: opJEQ, JT: allow, K: v})
+	}
+	return append(b, Instruction{Op: opJEQ, JT: refuse, JF: refuse})
+}
+
+// Jumps to the ends of the program, which are patched once their places are
+// known.
+const refuse, allow = 0xff, 0xfe
+
 // Program compiles the policy.
 func (p Policy) Program() ([]Instruction, error) {
-	if len(p.Calls) > 64 {
-		return nil, fmt.Errorf("seccomp: %d calls, expected at most 64", len(p.Calls))
+	n := len(p.Calls)
+	for _, a := range p.Args {
+		if a.Argument < 0 || a.Argument > 5 {
+			return nil, fmt.Errorf("seccomp: argument %d of call %d, expected 0 to 5", a.Argument, a.Call)
+		}
+		n += len(a.Values) + 4
+	}
+	if n > 64 {
+		return nil, fmt.Errorf("seccomp: %d calls and conditions, expected at most 64", n)
 	}
 	low := uint64(uint32(p.Text))
 	if p.Text != 0 && low+uint64(p.TextSize) > 1<<32 {
 		return nil, fmt.Errorf("seccomp: code at %#x, %#x bytes, crosses a 4 GiB boundary", p.Text, p.TextSize)
 	}
-	// Jumps to refuse and to allow are patched once their places are known.
-	const refuse, allow = 0xff, 0xfe
 	prog := []Instruction{
 		{Op: opLoad, K: offArch},
 		{Op: opJEQ, JF: refuse, K: ArchX8664},
@@ -89,6 +123,9 @@ func (p Policy) Program() ([]Instruction, error) {
 	for _, nr := range p.Calls {
 		prog = append(prog, Instruction{Op: opJEQ, JT: allow, K: nr})
 	}
+	for i := range p.Args {
+		prog = append(prog, p.Args[i].block()...)
+	}
 	atRefuse := len(prog)
 	prog = append(prog,
 		Instruction{Op: opRet, K: uint32(p.Otherwise)},
@@ -101,12 +138,12 @@ func (p Policy) Program() ([]Instruction, error) {
 	return prog, nil
 }
 
-func resolve(jump uint8, at, refuse int) uint8 {
+func resolve(jump uint8, at, end int) uint8 {
 	switch jump {
-	case 0xff:
-		return uint8(refuse - at - 1)
-	case 0xfe:
-		return uint8(refuse - at)
+	case refuse:
+		return uint8(end - at - 1)
+	case allow:
+		return uint8(end - at)
 	}
 	return jump
 }

@@ -18,12 +18,17 @@ type Memory struct {
 
 // New creates a memfd of size bytes, rounded up to whole pages, zeroed, and
 // maps it. The name only shows in /proc. The descriptor closes on exec.
-func New(name string, size int) (*Memory, error) {
+func New(name string, size int) (*Memory, error) { return create(name, size, 0) }
+
+func create(name string, size, flags int) (*Memory, error) {
 	size = (size + PageSize - 1) &^ (PageSize - 1)
 	if size <= 0 {
 		return nil, fmt.Errorf("shm: %s: size is %d bytes, expected more than 0", name, size)
 	}
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|flags)
+	if err == unix.EINVAL && flags&unix.MFD_NOEXEC_SEAL != 0 { // before Linux 6.3
+		fd, err = unix.MemfdCreate(name, unix.MFD_CLOEXEC|flags&^unix.MFD_NOEXEC_SEAL)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("shm: memfd_create %s: %w", name, err)
 	}

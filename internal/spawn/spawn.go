@@ -27,6 +27,9 @@ func (p *Process) Exited() bool { return p.state.Load() != nil }
 // State is how the process ended, or nil while it runs.
 func (p *Process) State() *os.ProcessState { return p.state.Load() }
 
+// Signal sends SIGKILL and does not wait.
+func (p *Process) Signal() { _ = p.proc.Kill() }
+
 // Kill ends the process with SIGKILL and waits until it is gone.
 func (p *Process) Kill() {
 	_ = p.proc.Kill() // it may have ended already, which is as good

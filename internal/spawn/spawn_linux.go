@@ -29,17 +29,35 @@ func NewImage(name string, elf []byte) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spawn: memfd_create %s (executable): %w", name, err)
 	}
+	i, err := lift(name, low)
+	if err != nil {
+		return nil, err
+	}
+	if n, err := i.file.WriteAt(elf, 0); err != nil {
+		i.file.Close()
+		return nil, fmt.Errorf("spawn: write image %s: wrote %d of %d bytes: %w", name, n, len(elf), err)
+	}
+	return i, nil
+}
+
+// lift moves the descriptor of an image out of the way of those of a child.
+func lift(name string, low int) (*Image, error) {
 	fd, err := unix.FcntlInt(uintptr(low), unix.F_DUPFD_CLOEXEC, fdFloor)
 	unix.Close(low)
 	if err != nil {
 		return nil, fmt.Errorf("spawn: duplicate descriptor of %s above %d: %w", name, fdFloor, err)
 	}
-	f := os.NewFile(uintptr(fd), name)
-	if n, err := f.WriteAt(elf, 0); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("spawn: write image %s: wrote %d of %d bytes: %w", name, n, len(elf), err)
+	return &Image{file: os.NewFile(uintptr(fd), name)}, nil
+}
+
+// OpenImage opens the executable file of that path. What is started from the
+// image is that file, whatever the path means later.
+func OpenImage(path string) (*Image, error) {
+	low, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("spawn: open %s: %w", path, err)
 	}
-	return &Image{file: f}, nil
+	return lift(path, low)
 }
 
 // Close gives the memory back. Processes already started from it go on.
@@ -49,8 +67,12 @@ func (i *Image) Close() error { return i.file.Close() }
 // descriptors 0, 1, 2 … (nil: closed). onExit, if not nil, is called once from
 // another goroutine when the process has ended, before Done is closed.
 func (i *Image) Start(name string, files []*os.File, onExit func()) (*Process, error) {
-	path := fmt.Sprintf("/proc/self/fd/%d", i.file.Fd())
-	return Start(path, []string{name}, &os.ProcAttr{Dir: "/", Env: []string{}, Files: files}, onExit)
+	return i.StartWith([]string{name}, &os.ProcAttr{Dir: "/", Env: []string{}, Files: files}, onExit)
+}
+
+// StartWith runs the image as Start runs a path.
+func (i *Image) StartWith(argv []string, attr *os.ProcAttr, onExit func()) (*Process, error) {
+	return Start(fmt.Sprintf("/proc/self/fd/%d", i.file.Fd()), argv, attr, onExit)
 }
 
 type request struct {

@@ -16,6 +16,14 @@ type Image struct{}
 // NewImage reports ErrUnsupported.
 func NewImage(string, []byte) (*Image, error) { return nil, ErrUnsupported }
 
+// OpenImage reports ErrUnsupported.
+func OpenImage(string) (*Image, error) { return nil, ErrUnsupported }
+
+// StartWith reports ErrUnsupported.
+func (i *Image) StartWith([]string, *os.ProcAttr, func()) (*Process, error) {
+	return nil, ErrUnsupported
+}
+
 // Close does nothing.
 func (i *Image) Close() error { return nil }
 

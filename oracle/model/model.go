@@ -42,6 +42,8 @@ type bed struct {
 	layout  *oracle.Layout
 	machine *machine.Machine
 	stepper emulator.Stepper
+	// fallible is stepper, if it is one that can fail.
+	fallible Fallible
 	// maxIterations bounds the iterations of a REP: no more bytes than are
 	// mapped can be gone through without a fault, twice for good measure.
 	maxIterations int
@@ -49,6 +51,11 @@ type bed struct {
 }
 
 var _ oracle.Executor = (*Executor)(nil)
+
+// Fallible is a Stepper that cannot always say what an instruction does: one in
+// another process. Failure returns why the last Step has no answer, nil if it
+// has; the case has then died.
+type Fallible interface{ Failure() error }
 
 // Option changes an Executor.
 type Option func(*Executor)
@@ -174,7 +181,9 @@ func (e *Executor) newBed(l *oracle.Layout) (*bed, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &bed{layout: l, machine: m, stepper: e.make(m.Hooks()), maxIterations: 2 * bytes}, nil
+	b := &bed{layout: l, machine: m, stepper: e.make(m.Hooks()), maxIterations: 2 * bytes}
+	b.fallible, _ = b.stepper.(Fallible)
+	return b, nil
 }
 
 // descriptors is the global descriptor table as user code finds it under Linux
@@ -281,6 +290,12 @@ func (e *Executor) instruction(b *bed, r *oracle.Result) bool {
 			return false
 		}
 		out := b.stepper.Step(&r.State, b.machine, fx)
+		if b.fallible != nil {
+			if err := b.fallible.Failure(); err != nil {
+				r.Ending, r.Note = oracle.Died, err.Error()
+				return false
+			}
+		}
 		if err := emulator.CheckPromises(&r.State, fx, out); err != nil {
 			r.Promise = err.Error()
 		}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package depriv
+
+const raceEnabled = false
