@@ -14,6 +14,9 @@ ARGS             ?=
 DIVERGENCES      ?= $(wildcard divergences/*/divergence.json)
 BENCH            ?= .
 BENCHTIME        ?= 1s
+# Cases of walls over each transport and protocol, and time under fire.
+WALLS            ?= 1000000
+ENDURANCE        ?= 0
 MUTANTS          ?= 300
 MUTANT_SEED      ?= 1
 # Cases of silicon-soak: in one run, and run twice.
@@ -25,7 +28,7 @@ PTRACE           ?= 100000
 STATES           ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz fuzz-all fuzz-nightly bench corpus generate silicon-ptrace replay mutants silicon-soak states check clean
+.PHONY: walls help build test race lint fuzz fuzz-all fuzz-nightly bench corpus generate silicon-ptrace replay mutants silicon-soak states check clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +76,9 @@ generate: ## generate code from the instruction table, and pages from table and 
 
 silicon-ptrace: ## the runner against ptrace (PTRACE=100000 random strings a mode)
 	$(GO) test ./oracle/silicon/ptrace -v -count 1 -timeout 0 -random $(PTRACE)
+
+walls: ## the model behind each wall answers as in-process (WALLS=1000000 cases each), and lives while it is killed (ENDURANCE=30m each)
+	$(GO) test ./fuzz/walls -v -count 1 -timeout 0 -walls.cases $(WALLS) -walls.endurance $(ENDURANCE)
 
 replay: ## run recorded divergences again (DIVERGENCES="divergences/*/divergence.json")
 	@if [ -z "$(DIVERGENCES)" ]; then echo "no divergences to replay"; else $(GO) run ./cmd/ringfence replay $(DIVERGENCES); fi

@@ -72,8 +72,9 @@ is such a program. The exit status is 1 if it does not.`,
 			if !asJSON {
 				fmt.Fprintf(out, "machine: %s/%s, %d CPUs, %s\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
 			}
-			for i := range registry {
-				a := registry[i].inspectAll()
+			all := allEngines()
+			for i := range all {
+				a := all[i].inspectAll()
 				if asJSON {
 					if err := enc.Encode(&a); err != nil {
 						return err

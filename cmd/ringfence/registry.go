@@ -8,6 +8,7 @@ import (
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/oracle"
 	"github.com/seed-4e121ece/ringfence/oracle/external"
+	"github.com/seed-4e121ece/ringfence/oracle/walled"
 )
 
 // engine is a row of the registry: what a name on the command line stands for.
@@ -42,6 +43,9 @@ func lookup(name string) (*engine, error) {
 	if strings.HasPrefix(name, external.Prefix) {
 		return commandEngine(name)
 	}
+	if strings.HasPrefix(name, walled.Prefix) {
+		return walledEngine(name)
+	}
 	var known []string
 	for i := range registry {
 		if registry[i].name == name {
@@ -50,7 +54,7 @@ func lookup(name string) (*engine, error) {
 		known = append(known, registry[i].name)
 	}
 	sort.Strings(known)
-	return nil, badInput("engine %q: unknown; known are %s, and exec:COMMAND", name, strings.Join(known, ", "))
+	return nil, badInput("engine %q: unknown; known are %s, depriv:TRANSPORT and exec:COMMAND", name, strings.Join(known, ", "))
 }
 
 // openDecoders makes the decoders of a list of names.

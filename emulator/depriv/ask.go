@@ -94,8 +94,6 @@ func (l *lane) askRegister(q *wire.Question, a *wire.Answer, ev *x86.Event) (out
 		for i := range v {
 			a.V[i] = uint64(v[i])
 		}
-	case wire.AskRepeat:
-		a.V[0], out = l.bus.Repeat(uint16(q.Offset), q.A, ev)
 	case wire.AskValidate:
 		out = l.bus.Validate(uint16(q.Offset), uint8(q.A), ev)
 	case wire.AskRandom:

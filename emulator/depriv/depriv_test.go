@@ -133,7 +133,7 @@ func TestTransports(t *testing.T) {
 			t.Run(k.String()+"/"+p.String(), func(t *testing.T) {
 				c := newClient(t, Config{Transport: k, Protocol: p, NoSpare: true, Timeout: time.Minute})
 				b, plain := newBed(t), newBed(t)
-				e := emulator.New(hostcpu.Profile(), plain.m.Hooks())
+				e := emulator.New(hostcpu.Profile(), plain.m.Hooks()&^repeats)
 				for range 3 {
 					for _, x := range crossings {
 						b.load(x.code)

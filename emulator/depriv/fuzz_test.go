@@ -126,7 +126,7 @@ func TestJudgeAcceptsHonest(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := &Client{cfg: cfg, lanes: make([]lane, 1), place: nowhere, peer: &peer{conn: direct(w)}}
-	e := emulator.New(hostcpu.Profile(), b.m.Hooks())
+	e := emulator.New(hostcpu.Profile(), b.m.Hooks()&^repeats)
 	var plain step.Effects
 	codes := 0
 	for _, r := range isa.Rows() {

@@ -36,11 +36,15 @@ type lane struct {
 // errMalformed is a reply that does not fit its request.
 var errMalformed = errors.New("reply that does not fit the request")
 
+// repeats are the hooks that do not cross: each iteration of a string
+// instruction is a step.
+const repeats = step.HookRepeatIn | step.HookRepeatOut | step.HookRepeatMove | step.HookRepeatStore
+
 // start begins a step.
 func (l *lane) start(r *Request, bits uint8, p Protocol) {
 	l.bus, l.fx, l.vcpu = r.Bus, r.Fx, r.VCPU
 	l.waiting, l.done, l.lost, l.err = false, false, 0, nil
-	l.record.Start(r.State, r.Bus.Hooks(), bits)
+	l.record.Start(r.State, r.Bus.Hooks()&^repeats, bits)
 	l.resume = r.Fx.Resume
 	if l.resume {
 		wire.PutInst(&l.inst, &r.Fx.Inst)

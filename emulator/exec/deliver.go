@@ -181,7 +181,7 @@ func (c *Context) handler(d *delivery, g *gate) (r x86.SegmentRegister, ok bool)
 	if c.outcome != step.Okay {
 		return r, false
 	}
-	r = unpack(raw)
+	r = x86.UnpackDescriptor(raw)
 	r.Selector = g.selector&^3 | uint16(c.State.CPL)
 	const code = x86.AttrS | x86.AttrCode
 	errorCode := uint32(g.selector&^3) | d.ext

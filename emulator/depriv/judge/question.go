@@ -12,7 +12,7 @@ var hookOf = [wire.NumAsk]step.Hooks{
 	wire.AskProbe: step.HookWrite, wire.AskProbeBytes: step.HookWrite, wire.AskEnqueue: step.HookEnqueueCommand,
 	wire.AskReadPort: step.HookReadPort, wire.AskReadSegment: step.HookReadSegment, wire.AskReadControl: step.HookReadControl,
 	wire.AskReadDebug: step.HookReadDebug, wire.AskReadXCR: step.HookReadXCR, wire.AskReadMSR: step.HookReadMSR,
-	wire.AskCPUID: step.HookCPUID, wire.AskRepeat: step.HookRepeat, wire.AskValidate: step.HookValidate,
+	wire.AskCPUID: step.HookCPUID, wire.AskValidate: step.HookValidate,
 	wire.AskRandom: step.HookRandom, wire.AskVMFunc: step.HookVMFunc,
 }
 
@@ -62,7 +62,7 @@ func (r *Record) register(q *wire.Question) error {
 		ok = q.Offset <= 0xffffffff && (cpl == 0 || q.Offset == msrTSC || q.Offset == msrTSCAux)
 	case wire.AskCPUID, wire.AskVMFunc:
 		ok = q.Offset <= 0xffffffff && q.A <= 0xffffffff
-	case wire.AskRepeat, wire.AskValidate:
+	case wire.AskValidate:
 		ok = q.Offset < isa.NumRows
 	case wire.AskRandom:
 		ok = q.Size == 2 || q.Size == 4 || q.Size == 8

@@ -352,8 +352,10 @@ func asleep(dir int) bool {
 	return true
 }
 
-// idle are the calls of an idle Go runtime, and of one that ends.
-var idle = []uint32{unix.SYS_EXIT_GROUP, unix.SYS_NANOSLEEP, unix.SYS_SCHED_YIELD}
+// idle are the calls of an idle Go runtime, and of one that ends. The last two
+// change nothing but the signals of a thread: one that has made another, or has
+// answered a signal, a moment before the filter came on has yet to make them.
+var idle = []uint32{unix.SYS_EXIT_GROUP, unix.SYS_NANOSLEEP, unix.SYS_SCHED_YIELD, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN}
 
 // futexes allows to wait and to wake, and none of the operations that move
 // waiters or hand over locks.

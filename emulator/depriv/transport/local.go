@@ -10,7 +10,6 @@ type Serve func(s Server, n int) bool
 type local struct {
 	requests, replies []wire.Buffer
 	serve             Serve
-	n                 int
 	there, back       chan int
 	dead              bool
 }

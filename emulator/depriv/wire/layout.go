@@ -167,7 +167,6 @@ const (
 	AskReadXCR
 	AskReadMSR
 	AskCPUID
-	AskRepeat
 	AskValidate
 	AskRandom
 	AskVMFunc

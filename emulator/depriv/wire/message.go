@@ -23,7 +23,7 @@ func (b *Buffer) Bytes() []byte {
 // ErrMalformed is wrapped by every error about the form of a message.
 var ErrMalformed = errors.New("malformed message")
 
-// aligned returns the head of a message as a T; the caller has checked its
+// at returns what lies at an offset of a message as a T; the caller has checked its
 // length and that it is aligned to eight bytes.
 func at[T any](b []byte, offset int) *T { return (*T)(unsafe.Pointer(&b[offset])) }
 
@@ -37,7 +37,7 @@ func table[T any](b []byte, offset, n int) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(&b[offset])), n)
 }
 
-// Align says whether a message may start at the first byte of b.
+// misaligned says that no message may start at the first byte of b.
 func misaligned(b []byte) bool { return uintptr(unsafe.Pointer(unsafe.SliceData(b)))&7 != 0 }
 
 // Length reads the length that a message says of itself, from its first bytes.

@@ -129,7 +129,7 @@ func (b *bus) end(a *wire.Answer, ev *x86.Event, assume bool) step.Outcome {
 	return out
 }
 
-// putWide puts an operand over eight bytes into the message and returns its
+// putData puts an operand over eight bytes into the message and returns its
 // number for a question.
 func (b *bus) putData(data []byte) uint8 {
 	if b.numWide == len(b.wide) {

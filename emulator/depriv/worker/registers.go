@@ -64,11 +64,6 @@ func (b *bus) CPUID(leaf, subleaf uint32, ev *x86.Event) (r [4]uint32, out step.
 	return r, b.end(a, ev, false)
 }
 
-// Repeat implements step.Bus.
-func (b *bus) Repeat(row uint16, n uint64, ev *x86.Event) (uint64, step.Outcome) {
-	return b.one(wire.Question{Kind: wire.AskRepeat, Offset: uint64(row), A: n}, ev)
-}
-
 // Validate implements step.Bus.
 func (b *bus) Validate(row uint16, length uint8, ev *x86.Event) step.Outcome {
 	return b.end(b.ask(&wire.Question{Kind: wire.AskValidate, Offset: uint64(row), A: uint64(length)}, true), ev, true)
