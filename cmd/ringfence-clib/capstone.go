@@ -95,6 +95,18 @@ func (c *capstone) Decode(code []byte, mode x86.Mode, d *oracle.Decoded) {
 	}
 	d.Valid, d.UnknownOperands = true, true
 	d.Mnemonic = capstoneName(text(c.in[capstoneMnemonic:capstoneOperands]))
+	if m, ok := strings.CutPrefix(d.Mnemonic, "VPCMPEQ"); ok && comparesByImmediate(code, mode) {
+		d.Mnemonic = "VPCMP" + m
+	}
+}
+
+// comparesByImmediate says whether the string is EVEX with map 3, where VPCMPEQB
+// and the like are not the instructions of that name but VPCMPB with 0 as its
+// immediate.
+func comparesByImmediate(code []byte, mode x86.Mode) bool {
+	var l oracle.Lexed
+	l.Lex(code, mode)
+	return l.Escape == oracle.EscapeEVEX && l.MapNumber == 3
 }
 
 // capstoneName returns the manual's name: capstone writes prefixes before it.

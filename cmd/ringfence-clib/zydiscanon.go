@@ -161,7 +161,7 @@ func (z *zydis) immediates(mode x86.Mode, d *oracle.Decoded) {
 		size := d.Operands[0].Size
 		if k == 1 { // PUSH: the slot of the stack
 			size = z.in.u8(zydisOperandWidth) / 8
-			if mode == x86.Long64 && z.in.u8(zydisOpcode) == 0x6a {
+			if mode == x86.Long64 && size == 4 {
 				size = 8
 			}
 		}

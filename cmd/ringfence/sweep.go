@@ -24,7 +24,7 @@ type sweepFlags struct {
 	checkpoint, resume              string
 	limit                           uint64
 	duration                        time.Duration
-	jobs                            int
+	jobs, sample                    int
 	json, trophies                  bool
 }
 
@@ -38,7 +38,8 @@ with prefixes, ModRM, SIB, edges of displacement and immediate, edges of the
 payloads of VEX, EVEX, XOP and REX2, instructions cut by one byte, and tunnels
 that follow changes of length. Every subject is held against every reference on
 each string. The order is scattered, so that a part of the walk (--limit, --for,
---shard) is a sample of all of it.
+--shard) is a sample of all of it. --sample thins all of it out instead: every
+opcode with every prefix, but one string in N.
 
 It ends with a table of the classes of disagreement: who says what, how many
 strings, the shortest example, and the quirk that explains it with the share of
@@ -52,6 +53,7 @@ uninterrupted sweep. A whole walk has some 50 million strings a mode.`,
 		Example: `  ringfence sweep --limit 1000000
   ringfence sweep --mode 32 --reference silicon --for 1m
   ringfence sweep --subject model,x86asm --reference silicon --shard 1/8 --json
+  ringfence sweep --reference x86asm,zydis,capstone --sample 100
   ringfence sweep --checkpoint sweep.json; ringfence sweep --resume sweep.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -66,6 +68,7 @@ uninterrupted sweep. A whole walk has some 50 million strings a mode.`,
 	flags.StringVar(&f.reference, "reference", "x86asm", "decoders that they are held against; silicon is the CPU")
 	flags.StringVar(&f.mode, "mode", "64", "width of the code in bits: 16, 32 or 64")
 	flags.StringVar(&f.shard, "shard", "1/1", "I/N: the I-th of N disjoint parts of the walk")
+	flags.IntVar(&f.sample, "sample", 1, "of the strings that each block begins with, keep one in so many")
 	flags.Uint64Var(&f.limit, "limit", 0, "end after so many strings, rounded up to a whole block (some thousand)")
 	flags.DurationVar(&f.duration, "for", 0, "end after this time")
 	flags.StringVar(&f.checkpoint, "checkpoint", "", "file that the state is written to; it must not exist")
@@ -79,7 +82,7 @@ uninterrupted sweep. A whole walk has some 50 million strings a mode.`,
 
 // config checks the flags.
 func (f *sweepFlags) config() (sweep.Config, error) {
-	cfg := sweep.Config{All: decodeProfile, Limit: f.limit, For: f.duration, Jobs: f.jobs, Checkpoint: f.checkpoint}
+	cfg := sweep.Config{All: decodeProfile, Sample: f.sample, Limit: f.limit, For: f.duration, Jobs: f.jobs, Checkpoint: f.checkpoint}
 	var err error
 	if cfg.Mode, err = parseWidth(f.mode); err != nil {
 		return cfg, err
@@ -90,6 +93,8 @@ func (f *sweepFlags) config() (sweep.Config, error) {
 	switch {
 	case f.jobs < 0:
 		return cfg, badInput("--jobs %d: want 1 or more, or 0 for one a CPU", f.jobs)
+	case f.sample < 1:
+		return cfg, badInput("--sample %d: want 1 or more", f.sample)
 	case f.duration < 0:
 		return cfg, badInput("--for %v: want a time above 0", f.duration)
 	case f.jobs == 0:

@@ -59,6 +59,15 @@ func (d *decoding) check(t *testing.T, mode x86.Mode, p *isa.Profile) {
 
 func TestDecode64(t *testing.T) {
 	tests := []decoding{
+		{name: "RDTSCP takes any prefix", code: "f30f01f9", syntax: "RDTSCP"},
+		{name: "RDTSCP takes any prefix: 66 and F2", code: "66f20f01f9", syntax: "RDTSCP"},
+		{name: "GETSEC is NP", code: "0f37", syntax: "GETSEC"},
+		{name: "GETSEC is NP: F2", code: "f20f37", reason: decode.Undefined},
+		{name: "GETSEC is NP: 66", code: "660f37", reason: decode.Undefined},
+		{name: "the immediate's lower half", code: "c463f948ea53", syntax: "VPERMIL2PS xmm1, xmm2, xmm3, xmm4/m128, m2z", text: "vpermil2ps xmm13, xmm0, xmm5, xmm2, 0x3"},
+		{name: "BEXTR's control word is not extended", code: "8f6af81033000000ff", syntax: "BEXTR r64, r/m64, imm32", text: "bextr r14, qword ptr [rbx], 0xff000000"},
+		{name: "VMOVW to a register writes 32 bits", code: "62d57d087ec2", syntax: "VMOVW r32, xmm1", text: "vmovw r10d, xmm0"},
+		{name: "VMOVW to memory", code: "62f57d087e00", syntax: "VMOVW m16, xmm1", text: "vmovw word ptr [rax], xmm0"},
 		{name: "add", code: "4801d8", syntax: "ADD r/m64, r64", text: "add rax, rbx"},
 		{name: "sign-extended immediate", code: "4883c0f0", syntax: "ADD r/m64, imm8", text: "add rax, 0xfffffffffffffff0"},
 		{name: "imm8 with 16 bits", code: "6683c0f0", syntax: "ADD r/m16, imm8", text: "add ax, 0xfff0"},

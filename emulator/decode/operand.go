@@ -61,7 +61,7 @@ func (in *Inst) Operand(i int) Operand {
 	}
 	o := &row.Operands[i]
 	switch o.Kind {
-	case isa.KindImm, isa.KindRel, isa.KindOne, isa.KindFar:
+	case isa.KindImm, isa.KindRel, isa.KindOne, isa.KindFar, isa.KindM2Z:
 		return in.constant(o)
 	case isa.KindMem, isa.KindMoffs, isa.KindSource, isa.KindDest, isa.KindXlat:
 		return in.memoryOperand(o)
@@ -77,6 +77,8 @@ func (in *Inst) constant(o *isa.Operand) Operand {
 	switch o.Kind {
 	case isa.KindOne:
 		return Operand{Kind: OperandImm, Size: 1, Imm: 1, Access: o.Access}
+	case isa.KindM2Z:
+		return Operand{Kind: OperandImm, Size: o.Size, Imm: in.Imm & 15, Access: o.Access}
 	case isa.KindRel:
 		return Operand{Kind: OperandRel, Size: o.ImmSize, Imm: in.Imm, Access: o.Access}
 	case isa.KindFar:

@@ -51,9 +51,9 @@ func (c *cursor) vex(in *Inst, op byte) (key int, _ Reason) {
 	}
 	in.VVVV = ^last >> 3 & 15
 	if c.info.long == 0 {
-		// W is ignored by what operates on general registers, and B by all;
-		// R and X are fixed by the check for LES and LDS.
-		rex &^= rexB
+		// There are eight registers: R, X and B say nothing. (Before C4 and C5 R
+		// and X are fixed by the check for LES and LDS, before 8F they are not.)
+		rex &= rexW
 		c.spare = in.VVVV & 8
 		in.VVVV &= 7
 	}

@@ -121,6 +121,7 @@ const (
 	KindFixed       // the register in Reg
 	KindVVVV        // VEX.vvvv
 	KindIs4         // register in the upper half of an immediate
+	KindM2Z         // the lower half of that immediate (VPERMIL2PS)
 	KindImm         // immediate of ImmSize bytes, sign-extended to Size if SignExtend
 	KindOne         // the constant 1 (D0, D1)
 	KindRel         // branch displacement of ImmSize bytes

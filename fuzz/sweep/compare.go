@@ -131,7 +131,7 @@ func (w *worker) block(b *block) *blockResult {
 	clear(w.seen)
 	w.texts = w.texts[:0]
 	w.walk.strings(b, func(t *text) {
-		if w.fresh(t) {
+		if w.sampled(t) && w.fresh(t) {
 			w.texts = append(w.texts, *t)
 		}
 	})
@@ -154,6 +154,19 @@ func (w *worker) block(b *block) *blockResult {
 	}
 	r := w.res
 	return &r
+}
+
+// sampled says that a string of the first wave is in the sample. The choice is
+// scattered over the fields of the strings and the same in every run.
+func (w *worker) sampled(t *text) bool {
+	if w.cfg.Sample <= 1 {
+		return true
+	}
+	h := uint64(14695981039346656037) // FNV-1a
+	for _, b := range t.code() {
+		h = (h ^ uint64(b)) * 1099511628211
+	}
+	return (h^h>>32)%uint64(w.cfg.Sample) == 0
 }
 
 // fresh says that the block has not had the string yet.

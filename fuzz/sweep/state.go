@@ -23,6 +23,8 @@ type State struct {
 	References []string `json:"references"`
 	Shard      int      `json:"shard"`
 	Shards     int      `json:"shards"`
+	// Sample is what Config.Sample is, with 1 for all strings.
+	Sample int `json:"sample,omitempty"`
 	// Done of Blocks blocks of this shard are in the counts.
 	Done   int `json:"done"`
 	Blocks int `json:"blocks"`
@@ -46,6 +48,7 @@ type State struct {
 func newState(cfg *Config, walk *Walk) *State {
 	s := &State{
 		Schema: StateSchema, Walk: WalkVersion, Mode: walk.mode.Width(), Shard: cfg.Shard, Shards: cfg.Shards,
+		Sample: max(cfg.Sample, 1),
 		Blocks: (walk.Blocks() - cfg.Shard + cfg.Shards - 1) / cfg.Shards, Groups: map[string]uint64{}, classes: classes{},
 	}
 	for i := range cfg.Subjects {
@@ -87,6 +90,8 @@ func (s *State) fits(fresh *State) error {
 		return fmt.Errorf("checkpoint: of %d-bit code, want %d", s.Mode, fresh.Mode)
 	case s.Shard != fresh.Shard || s.Shards != fresh.Shards:
 		return fmt.Errorf("checkpoint: shard %d/%d, want %d/%d", s.Shard+1, s.Shards, fresh.Shard+1, fresh.Shards)
+	case max(s.Sample, 1) != fresh.Sample:
+		return fmt.Errorf("checkpoint: sample %d, want %d", max(s.Sample, 1), fresh.Sample)
 	case !slices.Equal(s.Subjects, fresh.Subjects) || !slices.Equal(s.References, fresh.References):
 		return fmt.Errorf("checkpoint: %v against %v, want %v against %v", s.Subjects, s.References, fresh.Subjects, fresh.References)
 	case s.Done < 0 || s.Done > s.Blocks:

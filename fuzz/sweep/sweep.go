@@ -46,6 +46,9 @@ type Config struct {
 	// Shard of Shards, from 0: the blocks whose number has that remainder.
 	// Shards 0 means 1.
 	Shard, Shards int
+	// Sample thins every block out: of the strings that it begins with, one in
+	// so many is kept, with what follows from it. 0 and 1 keep all.
+	Sample int
 	// Limit ends the sweep after the block in which the number of strings
 	// reaches it; 0 for none. For ends it after a time; 0 for none.
 	Limit uint64
@@ -114,6 +117,9 @@ func (r *runner) prepare() error {
 	}
 	if cfg.Shard < 0 || cfg.Shard >= cfg.Shards {
 		return fmt.Errorf("shard %d of %d: want 0 to %d", cfg.Shard, cfg.Shards, cfg.Shards-1)
+	}
+	if cfg.Sample < 0 {
+		return fmt.Errorf("sample %d: want 1 or more, or 0 for all", cfg.Sample)
 	}
 	if len(cfg.Subjects) == 0 || len(cfg.References) == 0 {
 		return errors.New("sweep: want at least one subject and one reference")

@@ -210,10 +210,9 @@ var memorySizes = map[x86asm.Op]uint8{
 // shapes are the rules that need the converted operands.
 var shapes = map[x86asm.Op]func(in *x86asm.Inst, d *oracle.Decoded){
 	// What is pushed is as wide as the stack's slot: 64 bits, to which the
-	// immediate is sign-extended, or 16 with 66 (SDM vol. 2, PUSH). The byte of
-	// 6A is taken to 64 bits in any case, as it is sign-extended twice.
+	// immediate is sign-extended, or 16 with 66 (SDM vol. 2, PUSH).
 	x86asm.PUSH: func(in *x86asm.Inst, d *oracle.Decoded) {
-		if o := &d.Operands[0]; o.Kind == oracle.OperandImmediate && in.Mode == 64 && (in.DataSize != 16 || in.Opcode>>24 == 0x6a) {
+		if o := &d.Operands[0]; o.Kind == oracle.OperandImmediate && in.Mode == 64 && in.DataSize != 16 {
 			o.Size = 8
 		}
 	},

@@ -63,6 +63,16 @@ var modeQuirks = []oracle.Quirk{
 		},
 	},
 	{
+		Engine: Name, Name: "vector-w-name-in-32-bit-code",
+		When:    func(l *oracle.Lexed) bool { return l.Mode.Width() == 32 && vector(l) && l.W },
+		Decoded: oracle.DecodedMnemonic | oracle.DecodedOperands, Wrong: renamed("VPINSRQ", "VPINSRD", "VPEXTRQ", "VPEXTRD", "KMOVQ", "KMOVD", "VMOVQ", "VMOVD", "VPBROADCASTQ", "VPBROADCASTD"),
+		Reason: "what VPINSRQ, VPEXTRQ, VMOVQ, KMOVQ and VPBROADCASTQ with a general register are in 64-bit mode are VPINSRD, VPEXTRD, VMOVD, KMOVD and VPBROADCASTD elsewhere, where W does not choose its width (SDM vol. 2, 2.3.6.1); x86asm keeps name and width",
+		Evidence: []oracle.Evidence{
+			{Bytes: "c4e3f922c001", Mode: x86.Compat32, Says: "6 VPINSRQ", Truth: "6 VPINSRD", Source: "SDM vol. 2, PINSRD", Executes: oracle.CPUValid, Length: 6},
+			{Bytes: "c4e1fb93da", Mode: x86.Compat32, Says: "5 KMOVQ", Truth: "5 KMOVD", Source: "SDM vol. 2, KMOVD", Executes: oracle.CPUValid, Length: 5},
+		},
+	},
+	{
 		Engine: Name, Name: "salc", Map: isa.MapOne, Opcodes: []byte{0xd6}, When: outside64,
 		Decoded: oracle.DecodedValidity, Wrong: rejectsAs("SALC"),
 		Reason:   "SALC (AL is FF or 0 by CF) runs on every CPU outside 64-bit mode (APM vol. 3, appendix A, lists the opcode as reserved); x86asm does not know it",
@@ -70,7 +80,7 @@ var modeQuirks = []oracle.Quirk{
 	},
 	{
 		Engine: Name, Name: "group-1-82", Map: isa.MapOne, Opcodes: []byte{0x82}, When: outside64,
-		Decoded: oracle.DecodedValidity, Wrong: rejectsAs("ADD", "OR", "ADC", "SBB", "AND", "SUB", "XOR", "CMP"),
+		Decoded: oracle.DecodedValidity, Wrong: rejects,
 		Reason:   "82 is 80 over again outside 64-bit mode (SDM vol. 2, table A-6, group 1); x86asm does not know it",
 		Evidence: []oracle.Evidence{in32(rejected("820300", 3, "3 ADD", "SDM vol. 2, table A-6")), in16(rejected("823b00", 3, "3 CMP", "SDM vol. 2, table A-6"))},
 	},
@@ -96,10 +106,10 @@ var modeQuirks = []oracle.Quirk{
 		},
 	},
 	{
-		Engine: Name, Name: "ud1-in-16-bit-code", Map: isa.Map0F, Opcodes: []byte{0xb9},
+		Engine: Name, Name: "ud1-in-16-bit-code", Map: isa.Map0F, Opcodes: []byte{0xb9, 0xff},
 		When:    func(l *oracle.Lexed) bool { return l.Mode.Width() == 16 && !l.OpSize },
-		Decoded: oracle.DecodedValidity, Wrong: rejectsAs("UD1"),
-		Reason:   "UD1 has a ModRM byte at every operand size (SDM vol. 2, UD); x86asm knows it with 32 bits alone",
+		Decoded: oracle.DecodedValidity, Wrong: rejectsAs("UD0", "UD1"),
+		Reason:   "UD0 and UD1 have a ModRM byte at every operand size (SDM vol. 2, UD); x86asm knows them with 32 bits alone",
 		Evidence: []oracle.Evidence{{Bytes: "0fb903", Mode: x86.Compat16, Says: "invalid", Truth: "3 UD1", Source: "SDM vol. 2, UD"}},
 	},
 }
@@ -123,10 +133,12 @@ func registersAbove7(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
 		if b.Kind == oracle.OperandMemory {
 			b.Segment = a.Segment // the default of the base that it would be
 			if a.Size == 2 && l.Escape == oracle.EscapeEVEX {
-				b.Size = a.Size // a word that is broadcast: evex-broadcast-word tells of it
-				if b.Value == 2*a.Value {
-					b.Value = a.Value // the scaled displacement too
+				// A word that is broadcast: evex-broadcast-word tells of it, and of
+				// the displacement, which is multiplied by the size.
+				if b.Value*int64(a.Size) == a.Value*int64(b.Size) {
+					b.Value = a.Value
 				}
+				b.Size = a.Size
 			}
 		}
 		if a != b && (!l.W || !halfSize(&a, &b)) {
@@ -144,6 +156,9 @@ func halfSize(a, b *oracle.Operand) bool {
 	}
 	c := *b
 	c.Size = 4
+	if c.Kind == oracle.OperandMemory && c.Value == 2*a.Value {
+		c.Value = a.Value // an 8-bit displacement of EVEX, which is multiplied by the size
+	}
 	return *a == c
 }
 

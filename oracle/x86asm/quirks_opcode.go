@@ -199,10 +199,10 @@ var groupQuirks = []oracle.Quirk{
 	{
 		Engine: Name, Name: "group7-prefix", Map: isa.Map0F, Opcodes: []byte{0x01},
 		When: func(l *oracle.Lexed) bool {
-			return prefixed(l) && slices.Contains(knownGroup7, l.ModRM) && (l.ModRM != 0xf9 || l.Rep != 0)
+			return prefixed(l) && slices.Contains(knownGroup7, l.ModRM) && l.ModRM != 0xf9 // RDTSCP takes any
 		},
 		Decoded: oracle.DecodedValidity, Wrong: accepts,
-		Reason: "XGETBV, XSETBV, XEND, XTEST, MONITOR and MWAIT are marked NP, and RDTSCP takes no F2 or F3 (SDM vol. 2); x86asm ignores the prefix",
+		Reason: "XGETBV, XSETBV, XEND, XTEST, MONITOR and MWAIT are marked NP (SDM vol. 2); x86asm ignores the prefix",
 		Evidence: []oracle.Evidence{
 			{Bytes: "f20f01d0", Mode: x86.Long64, Says: "4 XGETBV", Truth: "invalid", Source: "SDM vol. 2, XGETBV"},
 			{Bytes: "660f01d5", Mode: x86.Long64, Says: "4 XEND", Truth: "invalid", Source: "SDM vol. 2, XEND"},

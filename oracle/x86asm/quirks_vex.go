@@ -104,7 +104,11 @@ func overlap(l *oracle.Lexed) bool {
 	p := ^l.Code[at]
 	destination := l.Reg() | p>>7<<3
 	index := l.Code[at+4]>>3&7 | p>>6&1<<3
-	return destination == index || destination == l.VVVV || index == l.VVVV
+	mask := l.VVVV
+	if l.Mode.Width() != 64 {
+		mask &= 7 // there are eight registers
+	}
+	return destination == index || destination == mask || index == mask
 }
 
 // vexQuirks are about the VEX encoding.

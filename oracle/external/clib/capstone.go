@@ -1,6 +1,8 @@
 package clib
 
 import (
+	"slices"
+
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/oracle"
@@ -8,7 +10,9 @@ import (
 
 // CapstoneQuirks returns the known faults of capstone 4.0.2. The rows are the
 // package's and must not be changed.
-func CapstoneQuirks() []oracle.Quirk { return capstoneQuirks }
+func CapstoneQuirks() []oracle.Quirk { return allCapstone }
+
+var allCapstone = slices.Concat(capstoneQuirks, capstonePrefixQuirks)
 
 // capstoneNewer are the features that capstone 4.0.2 has no tables for, or but
 // parts of them.
@@ -36,23 +40,10 @@ var capstoneQuirks = []oracle.Quirk{
 		},
 	},
 	{
-		Engine: Capstone, Name: "near-branch-66", Decoded: oracle.DecodedLength,
-		When: func(l *oracle.Lexed) bool {
-			return l.Mode == x86.Long64 && l.OpSize && (l.Map == isa.MapOne && (l.Opcode == 0xe8 || l.Opcode == 0xe9) || l.Map == isa.Map0F && l.Opcode&0xf0 == 0x80)
-		},
-		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
-			return right.Mnemonic == wrong.Mnemonic && wrong.Length+2 == right.Length
-		},
-		Reason: "in 64-bit mode Intel's CPUs ignore 66 on a near branch; capstone takes a displacement of 16 bits, as AMD's do, whatever it is asked for",
-		Evidence: []oracle.Evidence{
-			{Bytes: "660f8400000000", Mode: x86.Long64, Says: "5 JE", Truth: "7 JE", Source: "SDM vol. 2, Jcc", Length: 7},
-		},
-	},
-	{
 		Engine: Capstone, Name: "vex-fields-ignored", Decoded: oracle.DecodedValidity,
 		When: func(l *oracle.Lexed) bool { return l.Escape == oracle.EscapeVEX || l.Escape == oracle.EscapeXOP },
 		Wrong: func(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
-			return accepts(right, wrong) && repaired(l, vexRepairs)
+			return accepts(right, wrong) && repairedVEX(l)
 		},
 		Reason: "W, L or vvvv that the encoding does not have, or 66, F2, F3, LOCK or REX before VEX or XOP, are #UD; capstone ignores them",
 		Evidence: []oracle.Evidence{
@@ -64,13 +55,108 @@ var capstoneQuirks = []oracle.Quirk{
 		Engine: Capstone, Name: "evex-fields-ignored", Decoded: oracle.DecodedValidity,
 		When: func(l *oracle.Lexed) bool { return l.Escape == oracle.EscapeEVEX },
 		Wrong: func(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
-			return accepts(right, wrong) && repaired(l, evexRepairs)
+			return accepts(right, wrong) && repairedEVEX(l)
 		},
 		Reason: "z, b, L'L, W, aaa or vvvv that the encoding does not have, or 66, F2, F3, LOCK or REX before EVEX, are #UD; capstone ignores them",
 		Evidence: []oracle.Evidence{
 			undefined("62f17e887fc2", "6 VMOVDQU32", "SDM vol. 2, 2.7.11: z without a mask"),
 			undefined("6662f27d487703", "7 VPERMI2PS", "SDM vol. 2, 2.7.2"),
 		},
+	},
+	{
+		Engine: Capstone, Name: "evex-rounding-length", Decoded: oracle.DecodedLength,
+		When: func(l *oracle.Lexed) bool {
+			return l.Escape == oracle.EscapeEVEX && l.Mod() == 3 && evexBit(l, 3, 0x10)
+		},
+		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			return right.Mnemonic == wrong.Mnemonic && wrong.Length == right.Length+1
+		},
+		Reason:   "EVEX.b with registers is the rounding mode, which L'L holds; capstone reads a byte for it behind the instruction",
+		Evidence: []oracle.Evidence{in64("62f1fd585ec200", "7 VDIVPD", "6 VDIVPD", "SDM vol. 2, 2.7.8", 6), in64("62b1ff1858c200", "7 VADDSD", "6 VADDSD", "SDM vol. 2, 2.7.8", 6)},
+	},
+	{
+		Engine: Capstone, Name: "evex-scalar-name", Decoded: oracle.DecodedMnemonic,
+		When: func(l *oracle.Lexed) bool { return l.Escape == oracle.EscapeEVEX && l.L == 1 && l.W }, Wrong: singleForDouble,
+		Reason: "EVEX.W chooses between single and double precision, and L'L says nothing of a scalar; with L'L 01b capstone does not look at W",
+		Evidence: []oracle.Evidence{
+			in64("6272fd28ab03", "6 VFMSUB213SS", "6 VFMSUB213SD", "SDM vol. 2, VFMSUB213SD", 6),
+			{Bytes: "62f2fd28cd03", Mode: x86.Long64, Says: "6 VRSQRT28SS", Truth: "6 VRSQRT28SD", Source: "SDM vol. 2, VRSQRT28SD", Length: 6},
+		},
+	},
+	{
+		Engine: Capstone, Name: "w-outside-64-bit-code", Decoded: oracle.DecodedMnemonic,
+		When: func(l *oracle.Lexed) bool {
+			return l.Mode != x86.Long64 && (l.Escape == oracle.EscapeEVEX || l.Escape == oracle.EscapeVEX) && l.W
+		},
+		Wrong: func(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			return wideNames(l, right, wrong) || wrong.Mnemonic != "" && wrong.Mnemonic == withoutW(l)
+		},
+		Reason: "W selects the instruction in all modes, but for the width of a general register, which it selects in 64-bit mode alone; capstone has it the other way round for some names",
+		Evidence: []oracle.Evidence{
+			in16("c4e3f922c000", "6 VPINSRQ", "6 VPINSRD", "SDM vol. 2, PINSRD", 6),
+			{Bytes: "62f1fe487f4c9c00", Mode: x86.Compat32, Says: "8 VMOVDQU32", Truth: "8 VMOVDQU64", Source: "SDM vol. 2, MOVDQU", Executes: oracle.CPUValid, Length: 8},
+		},
+	},
+	{
+		Engine: Capstone, Name: "evex-67-memory", Decoded: oracle.DecodedLength,
+		When: func(l *oracle.Lexed) bool {
+			return l.Mode == x86.Long64 && l.AddrSize && l.Escape == oracle.EscapeEVEX && (l.RM() == 4 && l.Mod() != 3 || l.RM() == 5 && l.Mod() == 0) && !evexBit(l, 1, 0x60)
+		},
+		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			return right.Mnemonic == wrong.Mnemonic && wrong.Length < right.Length
+		},
+		Reason: "ModRM.rm 100b asks for a SIB byte, and 101b with mod 00 for a displacement, whatever EVEX.B and X; with 67 and both of them capstone takes R12 or R13 for the base and reads no more",
+		Evidence: []oracle.Evidence{
+			in64("6762917c08580411", "7 VADDPS", "8 VADDPS", "SDM vol. 2, table 2-5", 8), in64("6762917c08580511000000", "7 VADDPS", "11 VADDPS", "SDM vol. 2, table 2-5", 11),
+		},
+	},
+	{
+		Engine: Capstone, Name: "vmovddup-66", Map: isa.MapVEX1, Opcodes: []byte{0x12}, Decoded: oracle.DecodedValidity,
+		When: func(l *oracle.Lexed) bool { return l.Escape == oracle.EscapeEVEX && l.PP == 0x66 && l.W },
+		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			return accepts(right, wrong) && wrong.Mnemonic == "VMOVDDUP"
+		},
+		Reason: "VMOVDDUP is EVEX.F2.0F.W1 12; capstone takes EVEX.66.0F.W1 12 with L'L 10b and 11b for it, which is undefined",
+		Evidence: []oracle.Evidence{
+			undefined("62f1fd4812d1", "6 VMOVDDUP", "SDM vol. 2, VMOVDDUP"), undefined("62f1fd681211", "6 VMOVDDUP", "SDM vol. 2, VMOVDDUP"),
+		},
+	},
+	{
+		Engine: Capstone, Name: "gather-fields", Decoded: oracle.DecodedValidity,
+		When: func(l *oracle.Lexed) bool {
+			gather := l.Opcode >= 0x90 && l.Opcode <= 0x93 || l.Escape == oracle.EscapeEVEX && (l.Opcode >= 0xa0 && l.Opcode <= 0xa3 || l.Opcode == 0xc6 || l.Opcode == 0xc7)
+			return l.Map == isa.MapVEX2 && gather
+		},
+		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			return accepts(right, wrong) && right.Reason == "undefined"
+		},
+		Reason: "a gather or scatter needs a SIB byte and, of destination, index and mask, different registers; capstone does not look",
+		Evidence: []oracle.Evidence{
+			undefined("c4e2f9903b", "5 VPGATHERDQ", "SDM vol. 2, 2.3.12"), undefined("62f27d49a00500000000", "10 VPSCATTERDD", "SDM vol. 2, 2.7.11"),
+		},
+	},
+	{
+		Engine: Capstone, Name: "mask-b", Decoded: oracle.DecodedValidity,
+		When: func(l *oracle.Lexed) bool {
+			return l.Escape == oracle.EscapeVEX && l.Mod() == 3 && len(l.Code) > l.NumPrefix+1 && l.Code[l.NumPrefix] == 0xc4 && l.Code[l.NumPrefix+1]&0x20 == 0
+		},
+		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			return rejects(nil, right, wrong) && right.Operands[right.NumOperands-1].Class == x86.ClassMask || rejects(nil, right, wrong) && right.Operands[1].Class == x86.ClassMask
+		},
+		Reason:   "VEX.B does not extend the number of a mask register in ModRM.rm and is ignored; capstone rejects it",
+		Evidence: []oracle.Evidence{in64("c4c17898c2", "invalid", "5 KORTESTW", "CPU", 5), in64("c4c3f930d200", "invalid", "6 KSHIFTRW", "CPU", 6)},
+	},
+	{
+		Engine: Capstone, Name: "vbroadcasti128", Map: isa.MapVEX2, Opcodes: []byte{0x5a}, Decoded: oracle.DecodedValidity,
+		When: func(l *oracle.Lexed) bool { return l.Escape == oracle.EscapeVEX }, Wrong: rejects,
+		Reason:   "capstone does not have VBROADCASTI128",
+		Evidence: []oracle.Evidence{in64("c4e27d5a03", "invalid", "5 VBROADCASTI128", "SDM vol. 2, VPBROADCAST", 5)},
+	},
+	{
+		Engine: Capstone, Name: "segment-rex", Map: isa.MapOne, Opcodes: []byte{0x8c, 0x8e}, Decoded: oracle.DecodedValidity,
+		When: func(l *oracle.Lexed) bool { return l.REX&4 != 0 }, Wrong: rejects,
+		Reason:   "REX.R does not extend the number of a segment register and is ignored; capstone rejects it",
+		Evidence: []oracle.Evidence{in64("458cde", "invalid", "3 MOV", "CPU", 3), in64("458e00", "invalid", "3 MOV", "CPU", 3)},
 	},
 	{
 		Engine: Capstone, Name: "evex-gaps", Decoded: oracle.DecodedValidity,
@@ -82,52 +168,61 @@ var capstoneQuirks = []oracle.Quirk{
 		},
 	},
 	{
-		Engine: Capstone, Name: "prefix-ignored", Decoded: oracle.DecodedValidity,
-		When: func(l *oracle.Lexed) bool { return l.Escape == oracle.EscapeLegacy && l.Map != isa.MapOne },
-		Wrong: func(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
-			return accepts(right, wrong) && repaired(l, prefixRepairs)
-		},
-		Reason: "66, F2 and F3 select the instruction, and there is none for this one; capstone takes that of another prefix",
-		Evidence: []oracle.Evidence{
-			undefined("f20f2f00", "4 COMISS", "SDM vol. 2, COMISS: NP"),
-			undefined("f2660f380103", "6 PHADDW", "SDM vol. 2, 2.1.1"),
-		},
-	},
-	{
-		Engine: Capstone, Name: "prefix-choice", Decoded: oracle.DecodedMnemonic | oracle.DecodedLength,
-		When: func(l *oracle.Lexed) bool {
-			return l.Escape == oracle.EscapeLegacy && l.Map != isa.MapOne && (l.OpSize || l.Rep != 0) && l.NumPrefix > 1
-		},
-		Wrong:  func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool { return right.Mnemonic != wrong.Mnemonic },
-		Reason: "of 66 and the last of F2 and F3, the latter selects the instruction, wherever they stand; capstone takes another",
-		Evidence: []oracle.Evidence{
-			{Bytes: "f2660fc20300", Mode: x86.Long64, Says: "6 CMPPD", Truth: "6 CMPSD", Source: "SDM vol. 2, 2.1.1", Length: 6},
-		},
-	},
-	{
-		Engine: Capstone, Name: "lock-accepted", Decoded: oracle.DecodedValidity,
-		When: func(l *oracle.Lexed) bool { return l.Lock },
-		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
-			return accepts(right, wrong) && right.Reason == "bad lock"
-		},
-		Reason: "LOCK on an instruction that cannot be locked is #UD; capstone accepts it where the name can be locked in another form, and before F2 and F3",
-		Evidence: []oracle.Evidence{
-			undefined("f00b00", "3 OR", "SDM vol. 2, LOCK: the destination is a register"),
-			undefined("f0f28f03", "4 POP", "SDM vol. 2, LOCK"),
-		},
-	},
-	{
-		Engine: Capstone, Name: "reserved-nop", Map: isa.Map0F, Opcodes: []byte{0x0d, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e}, Decoded: oracle.DecodedValidity,
+		Engine: Capstone, Name: "reserved-nop", Map: isa.Map0F, Opcodes: []byte{0x0d, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f}, Decoded: oracle.DecodedValidity,
 		Wrong:  rejects,
-		Reason: "0F 0D and 0F 18 to 0F 1E are NOPs where they are nothing else; capstone rejects most of them",
+		Reason: "0F 0D and 0F 18 to 0F 1F are NOPs where they are nothing else; capstone rejects most of them",
 		Evidence: []oracle.Evidence{
 			{Bytes: "0f1ec0", Mode: x86.Long64, Says: "invalid", Truth: "3 NOP", Source: "SDM vol. 2, appendix A, table A-3", Executes: oracle.CPUValid, Length: 3},
 		},
 	},
 	{
+		Engine: Capstone, Name: "cldemote", Map: isa.Map0F, Opcodes: []byte{0x1c}, Decoded: oracle.DecodedMnemonic, Wrong: named("NOP", "CLDEMOTE"),
+		Reason:   "NP 0F 1C /0 is CLDEMOTE, which is newer than capstone 4.0.2; it knows the NOP that it was",
+		Evidence: []oracle.Evidence{in64("0f1c03", "3 NOP", "3 CLDEMOTE", "SDM vol. 2, CLDEMOTE", 3)},
+	},
+	{
+		Engine: Capstone, Name: "swapgs-outside-64-bit-code", Map: isa.Map0F, Opcodes: []byte{0x01}, Decoded: oracle.DecodedValidity,
+		When:   func(l *oracle.Lexed) bool { return l.Mode != x86.Long64 && l.ModRM == 0xf8 },
+		Wrong:  func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool { return accepts(right, wrong) },
+		Reason: "SWAPGS is an instruction of 64-bit mode alone; capstone accepts it in others",
+		Evidence: []oracle.Evidence{
+			{Bytes: "0f01f8", Mode: x86.Compat32, Says: "3 SWAPGS", Truth: "invalid", Source: "SDM vol. 2, SWAPGS", Executes: oracle.CPUUndefined},
+		},
+	},
+	{
+		Engine: Capstone, Name: "xop-immediate", Decoded: oracle.DecodedLength | oracle.DecodedValidity,
+		When: func(l *oracle.Lexed) bool {
+			return l.Mode.Width() == 16 && l.Escape == oracle.EscapeXOP && l.MapNumber == 10
+		},
+		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			return wrong.Valid && (needsMore(right) || right.Mnemonic == wrong.Mnemonic && wrong.Length+2 == right.Length)
+		},
+		Reason: "the immediate of XOP map A has 32 bits in every mode; capstone reads 16 in 16-bit code",
+		Evidence: []oracle.Evidence{
+			{Bytes: "8f0a78100b00000000", Mode: x86.Compat16, Says: "7 BEXTR", Truth: "9 BEXTR", Source: "APM vol. 3, BEXTR (immediate form)", Length: 9},
+		},
+	},
+	{
+		Engine: Capstone, Name: "adcx", Map: isa.Map0F38, Opcodes: []byte{0xf6}, Decoded: oracle.DecodedValidity,
+		When: func(l *oracle.Lexed) bool { return l.Mode.Width() == 16 || follows(l, 0x66) }, Wrong: rejects,
+		Reason: "capstone rejects ADCX and ADOX in 16-bit code, and behind 66 and another prefix",
+		Evidence: []oracle.Evidence{
+			in64("66670f38f60b", "invalid", "6 ADCX", "SDM vol. 2, ADCX", 6), in16("f30f38f64f00", "invalid", "6 ADOX", "SDM vol. 2, ADOX", 6), in16("660f38f63b", "invalid", "5 ADCX", "SDM vol. 2, ADCX", 5)},
+	},
+	{
+		Engine: Capstone, Name: "3dnow-suffix", Map: isa.Map0F, Opcodes: []byte{0x0f}, Decoded: oracle.DecodedValidity,
+		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			return accepts(right, wrong) && wrong.Mnemonic == "FEMMS"
+		},
+		Reason: "0F 0F with 0E as its last byte is no instruction; capstone takes it for 0F 0E, FEMMS",
+		Evidence: []oracle.Evidence{
+			{Bytes: "0f0f04000e", Mode: x86.Long64, Says: "5 FEMMS", Truth: "invalid", Source: "APM vol. 3, table A-13"},
+		},
+	},
+	{
 		Engine: Capstone, Name: "ud0-ud1", Map: isa.Map0F, Opcodes: []byte{0xb9, 0xff}, Decoded: oracle.DecodedLength | oracle.DecodedValidity,
 		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
-			return right.Valid && (!wrong.Valid || wrong.Length < right.Length)
+			return right.Valid && (!wrong.Valid || wrong.Length < right.Length) || needsMore(right) && wrong.Valid
 		},
 		Reason: "UD0 and UD1 have a ModRM and what it asks for; capstone takes two bytes, or rejects them",
 		Evidence: []oracle.Evidence{

@@ -86,8 +86,7 @@ func TestComparison(t *testing.T) {
 				for k, n := range c.quirks.Counts {
 					total[k] += n
 				}
-				// The bound holds what is known to be open; it only ever falls.
-				require.LessOrEqual(t, float64(unexplained), openShare[library.Name][mode]*float64(c.strings), "in %s", mode)
+				require.Zero(t, unexplained, "strings in %s that no quirk explains", mode)
 			}
 			for k, n := range total {
 				q := &library.Quirks()[k]
@@ -98,12 +97,6 @@ func TestComparison(t *testing.T) {
 			}
 		})
 	}
-}
-
-// openShare is the share of strings that may differ without a quirk yet.
-var openShare = map[string]map[x86.Mode]float64{
-	Zydis:    {x86.Long64: 0.001, x86.Compat32: 0.02, x86.Compat16: 0.02},
-	Capstone: {x86.Long64: 0.005, x86.Compat32: 0.005, x86.Compat16: 0.03},
 }
 
 // TestEvidenceOnCPU asks the CPU about the evidence where it can be the judge.

@@ -70,6 +70,19 @@ var zydisQuirks = []oracle.Quirk{
 		},
 	},
 	{
+		Engine: Zydis, Name: "mvex", Decoded: oracle.DecodedAll,
+		When: func(l *oracle.Lexed) bool {
+			at := l.NumPrefix + 2 // the second payload byte
+			return l.Escape == oracle.EscapeEVEX && at < len(l.Code) && l.Code[at]&4 == 0
+		},
+		Wrong:  func(_ *oracle.Lexed, _, wrong *oracle.Decoded) bool { return wrong.Valid },
+		Reason: "bit 2 of the second payload byte of EVEX must be set, but with APX, where it is a bit of the index; clear, it was MVEX on Knights Corner, which Zydis accepts in 64-bit code although ZYDIS_DECODER_MODE_KNC is off",
+		Evidence: []oracle.Evidence{
+			{Bytes: "62f1f928ebc2", Mode: x86.Long64, Says: "6 VPORQ", Truth: "invalid", Source: "SDM vol. 2, 2.7.1; CPU", Executes: oracle.CPUUndefined},
+			{Bytes: "62f2f928520500000000", Mode: x86.Long64, Says: "10 VGMINPD", Truth: "invalid", Source: "SDM vol. 2, 2.7.1; CPU", Executes: oracle.CPUUndefined},
+		},
+	},
+	{
 		Engine: Zydis, Name: "wbnoinvd", Map: isa.Map0F, Opcodes: []byte{0x09}, Decoded: oracle.DecodedMnemonic, Wrong: named("WBINVD", "WBNOINVD"),
 		Reason: "F3 0F 09 is WBNOINVD; Zydis says WBINVD although ZYDIS_DECODER_MODE_WBNOINVD is on",
 		Evidence: []oracle.Evidence{
@@ -121,12 +134,64 @@ var zydisQuirks = []oracle.Quirk{
 		},
 	},
 	{
+		Engine: Zydis, Name: "prefix-before-clzero", Map: isa.Map0F, Opcodes: []byte{0x01}, Decoded: oracle.DecodedValidity,
+		When: func(l *oracle.Lexed) bool { return (l.OpSize || l.Rep != 0) && (l.ModRM == 0xfc || l.ModRM == 0xfd) },
+		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			return accepts(right, wrong) && (wrong.Mnemonic == "CLZERO" || wrong.Mnemonic == "RDPRU")
+		},
+		Reason: "CLZERO and RDPRU are opcodes without a prefix: with F2 and F3, 0F 01 FD is another instruction; Zydis ignores 66, F2 and F3",
+		Evidence: []oracle.Evidence{
+			{Bytes: "660f01fc", Mode: x86.Long64, Says: "4 CLZERO", Truth: "invalid", Source: "APM vol. 3, appendix A, ModRM extensions of opcode 0F 01"},
+			{Bytes: "660f01fd", Mode: x86.Long64, Says: "4 RDPRU", Truth: "invalid", Source: "APM vol. 3, appendix A, ModRM extensions of opcode 0F 01"},
+		},
+	},
+	{
+		Engine: Zydis, Name: "w-outside-64-bit-code", Decoded: oracle.DecodedValidity,
+		When: func(l *oracle.Lexed) bool { return l.Mode != x86.Long64 && l.Escape == oracle.EscapeEVEX && l.W },
+		Wrong: func(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			return rejects(l, right, wrong) && slices.Contains([]string{
+				"VCVTSH2SI", "VCVTSH2USI", "VCVTTSH2SI", "VCVTTSH2USI", "VCVTSI2SH", "VCVTUSI2SH", "VCVTSI2SD", "VCVTUSI2SD",
+			}, right.Mnemonic)
+		},
+		Reason: "outside 64-bit mode W is ignored where it chooses the width of a general register; Zydis rejects it with the conversions of AVX512-FP16, and VCVTSI2SD and VCVTUSI2SD with rounding",
+		Evidence: []oracle.Evidence{
+			{Bytes: "62f5fe2879c2", Mode: x86.Compat32, Says: "invalid", Truth: "6 VCVTSH2USI", Source: "CPU", Executes: oracle.CPUValid, Length: 6},
+			{Bytes: "62f1ff587bc2", Mode: x86.Compat32, Says: "invalid", Truth: "6 VCVTUSI2SD", Source: "CPU", Executes: oracle.CPUValid, Length: 6},
+		},
+	},
+	{
+		Engine: Zydis, Name: "notrack-segment", Map: isa.MapOne, Opcodes: []byte{0xff}, Decoded: oracle.DecodedOperands,
+		When: func(l *oracle.Lexed) bool {
+			return l.Mode != x86.Long64 && l.Segment == 0x3e && l.Mod() != 3 && (l.Reg() == 2 || l.Reg() == 4)
+		},
+		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			w := *wrong
+			w.Operands[0].Segment = right.Operands[0].Segment
+			return w.Operands == right.Operands && right.Operands[0].Segment == x86.DS
+		},
+		Reason: "outside 64-bit mode 3E is the DS override, before an indirect CALL or JMP too, where it is NOTRACK as well; Zydis drops the override and leaves SS with a base of rSP or rBP",
+		Evidence: []oracle.Evidence{{
+			Bytes: "3eff542400", Mode: x86.Compat32, Says: "5 CALL, mem32 ss:[esp] a32", Truth: "5 CALL, mem32 ds:[esp] a32", Source: "SDM vol. 2, 2.1.1", Length: 5,
+		}},
+	},
+	{
 		Engine: Zydis, Name: "lock-cr8", Map: isa.Map0F, Opcodes: []byte{0x20, 0x22}, Decoded: oracle.DecodedValidity,
 		When: func(l *oracle.Lexed) bool { return l.Lock }, Wrong: rejects,
 		Reason: "with AltMovCr8, LOCK MOV CR0 is MOV CR8; Zydis takes the LOCK for invalid",
 		Evidence: []oracle.Evidence{
 			{Bytes: "f00f20c0", Mode: x86.Long64, Says: "invalid", Truth: "4 MOV, reg rax, reg cr8", Source: "APM vol. 3, MOV CRn", Length: 4},
 		},
+	},
+	{
+		Engine: Zydis, Name: "nop-word", Map: isa.Map0F, Opcodes: []byte{0x1e}, Decoded: oracle.DecodedOperands,
+		When: func(l *oracle.Lexed) bool { return l.OpSize || l.Mode.Width() == 16 },
+		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			return right.Mnemonic == "NOP" && wrong.Mnemonic == "NOP"
+		},
+		Reason: "0F 1E as NOP has an operand of the operand's size; Zydis gives the register 32 bits where it has 16",
+		Evidence: []oracle.Evidence{{
+			Bytes: "660f1ed8", Mode: x86.Long64, Says: "4 NOP, reg eax", Truth: "4 NOP, reg ax", Source: "SDM vol. 2, NOP and appendix A, table A-3", Executes: oracle.CPUValid, Length: 4,
+		}},
 	},
 	{
 		Engine: Zydis, Name: "nop-of-mpx", Map: isa.Map0F, Opcodes: []byte{0x1a, 0x1b}, Decoded: oracle.DecodedOperands,

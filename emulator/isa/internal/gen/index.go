@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 )
 
@@ -70,6 +71,9 @@ func buildIndex(rows []*row) (*index, error) {
 func (idx *index) addOpcode(key int, rows []*row) error {
 	e := &idx.entries[key]
 	e.used = true
+	for _, r := range rows {
+		r.wide = r.wide || slices.ContainsFunc(rows, r.isNarrowOf)
+	}
 	e.hasModRM = rows[0].enc.hasModRM
 	e.registerOnly = rows[0].has("mod-ignored")
 	for _, r := range rows[1:] {
@@ -282,7 +286,7 @@ func (r *row) matchesVEX(ctx int, anyMode bool) bool {
 	if ctx>>3&3 == 3 {
 		return false // L'L of 3 is no length
 	}
-	ignoreW := mode < 2 && r.usesGPR() // SDM vol. 2, 2.3.6.1
+	ignoreW := mode < 2 && r.wide // SDM vol. 2, 2.3.6.1
 	if e.w != 0 && !ignoreW && (ctx>>2&1)+1 != e.w || e.l != 0 && (ctx>>3&3)+1 != e.l {
 		return false
 	}
@@ -309,6 +313,16 @@ func (r *row) usesGPR() bool {
 		}
 	}
 	return false
+}
+
+// isNarrowOf says whether s is the same encoding with the other W and is there
+// for the 64-bit register that it names: the two differ in the register's size,
+// which outside 64-bit mode W does not choose. (Where W chooses nothing, as of
+// KMOVB k, r32, its other value is #UD in every mode; seen on Intel's CPUs.)
+func (r *row) isNarrowOf(s *row) bool {
+	a, b := &r.enc, &s.enc
+	return a.w != 0 && b.w != 0 && a.w != b.w && s.modes == modeBit(2) && r.usesGPR() && s.usesGPR() &&
+		a.isEVEX == b.isEVEX && a.prefix == b.prefix && (a.l == b.l || a.l == 0 || b.l == 0) && (a.reg == b.reg) && (a.mod == 0 || b.mod == 0 || a.mod == b.mod)
 }
 
 // modeBit is the bit of row.modes of a context's mode.

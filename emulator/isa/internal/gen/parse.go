@@ -35,6 +35,8 @@ type row struct {
 	fallback *row
 	// reached says that some bytes select the row in one of its modes.
 	reached bool
+	// wide says that W chooses the size of a general-purpose register.
+	wide bool
 }
 
 // operand mirrors isa.Operand; kind, class and access name its constants.

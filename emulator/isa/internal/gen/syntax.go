@@ -168,6 +168,8 @@ func (r *row) parseOperand(t string) (operand, error) {
 		return operand{kind: "KindFar", size: 4, opSize: 2}, nil
 	case "ptr16:32":
 		return operand{kind: "KindFar", size: 6, opSize: 4}, nil
+	case "m2z":
+		return operand{kind: "KindM2Z", size: 1}, nil
 	case "ST(i)":
 		return operand{kind: "KindRMReg", class: "ClassX87", size: 10}, nil
 	}
@@ -285,7 +287,7 @@ func (r *row) placeRegisters() error {
 	for i := range r.operands {
 		o := &r.operands[i]
 		switch o.kind {
-		case "KindFixed", "KindImm", "KindRel", "KindOne", "KindFar", "KindMoffs":
+		case "KindFixed", "KindImm", "KindRel", "KindOne", "KindFar", "KindMoffs", "KindM2Z":
 			continue
 		}
 		if n >= len(order) {
@@ -409,14 +411,19 @@ func (r *row) placeImmediates() error {
 // extend widens the immediate i to the operand that it is used with.
 func (r *row) extend(i int) {
 	o := &r.operands[i]
-	target := 8 // PUSH: the stack's width, at most 8
-	if i > 0 {
+	target := 0
+	switch {
+	case i > 0:
 		target = r.operands[0].size
+	case r.name == "PUSH": // the slot of the stack
+		for size, attr := range map[int]string{2: "o16", 4: "o32", 8: "o64"} {
+			if r.has(attr) {
+				target = size
+			}
+		}
 	}
-	if r.name == "PUSH" && o.size != 1 && !r.has("o64") {
-		return
-	}
-	if target > o.size && (signExtended[r.name] || (o.size == 4 && target == 8)) {
+	vex := r.enc.isVEX && !r.enc.isEVEX // there an immediate of 32 bits is all of an operand
+	if target > o.size && (signExtended[r.name] || (o.size == 4 && target == 8 && !vex)) {
 		o.signExtend, o.size = true, target
 	}
 }
