@@ -32,6 +32,7 @@ type sweepSummary struct {
 	References  []string          `json:"references"`
 	Shard       int               `json:"shard"`
 	Shards      int               `json:"shards"`
+	Sample      int               `json:"sample"`
 	Done        int               `json:"done"`
 	Blocks      int               `json:"blocks"`
 	Strings     uint64            `json:"strings"`
@@ -58,7 +59,7 @@ func writeSweep(w io.Writer, t *sweep.Table, asked map[string]sweep.Confirmed) e
 		}
 	}
 	return enc.Encode(&sweepSummary{
-		"summary", t.Mode, t.Subjects, t.References, t.Shard + 1, t.Shards, t.Done, t.Blocks, t.Strings, t.Valid,
+		"summary", t.Mode, t.Subjects, t.References, t.Shard + 1, t.Shards, max(t.Sample, 1), t.Done, t.Blocks, t.Strings, t.Valid,
 		t.Compared, t.Uncovered, t.Groups, t.Differ, t.Unexplained, t.Elapsed.Seconds(),
 	})
 }
@@ -74,6 +75,9 @@ func printSweep(w io.Writer, t *sweep.Table, asked map[string]sweep.Confirmed) e
 	fmt.Fprintf(out, "  walk              %d of %d blocks", t.Done, t.Blocks)
 	if t.Shards > 1 {
 		fmt.Fprintf(out, " of shard %d/%d", t.Shard+1, t.Shards)
+	}
+	if t.Sample > 1 {
+		fmt.Fprintf(out, ", a sample of one string in %d", t.Sample)
 	}
 	fmt.Fprintf(out, ", %s\n", t.Elapsed.Round(time.Second/10))
 	fmt.Fprintf(out, "  compared          %s pairs of answers; %s more not in both tables\n", commas(t.Compared), commas(t.Uncovered))

@@ -30,7 +30,11 @@ func (in *Inst) AppendText(b []byte) []byte {
 	}
 	var buf [isa.MaxOperands]Operand
 	ops := in.Operands(&buf)
+	rounding := in.rounding(row)
 	for i := range ops {
+		if ops[i].Kind == OperandImm && i > 0 {
+			b, rounding = append(b, rounding...), ""
+		}
 		if i == 0 {
 			b = append(b, ' ')
 		} else {
@@ -39,6 +43,40 @@ func (in *Inst) AppendText(b []byte) []byte {
 		b = in.appendOperand(b, &ops[i], &ops[0])
 		if i == 0 && in.EVEX != 0 {
 			b = in.appendMask(b)
+		}
+	}
+	return append(b, rounding...)
+}
+
+// roundings are the rounding modes by EVEX.L'L (SDM vol. 2, table 2-40).
+var roundings = [4]string{", {rn-sae}", ", {rd-sae}", ", {ru-sae}", ", {rz-sae}"}
+
+// rounding is what EVEX.b with registers means: a rounding mode, or that
+// exceptions are suppressed. It stands behind the last register.
+func (in *Inst) rounding(row *isa.Row) string {
+	if in.EVEX&evexB == 0 || in.IsMem || in.Map == isa.MapEVEX4 {
+		return ""
+	}
+	switch row.EVEX.Rounding {
+	case isa.RoundingControl:
+		return roundings[in.VL&3]
+	case isa.RoundingSAE:
+		return ", {sae}"
+	}
+	return ""
+}
+
+// appendBroadcast appends how many elements the one in memory becomes, as
+// {1to8}.
+func (in *Inst) appendBroadcast(b []byte, o *Operand) []byte {
+	row := isa.Get(in.Row)
+	if in.EVEX&evexB == 0 || in.Map == isa.MapEVEX4 || row.EVEX.Broadcast == 0 {
+		return b
+	}
+	for i := range row.Operands[:row.NumOperands] {
+		if k := &row.Operands[i]; k.Kind == isa.KindRM || k.Kind == isa.KindMem {
+			b = strconv.AppendUint(append(b, "{1to"...), uint64(k.Size/o.Size), 10)
+			return append(b, '}')
 		}
 	}
 	return b
@@ -160,7 +198,7 @@ func (in *Inst) appendMemory(b []byte, o *Operand) []byte {
 	case o.Disp != 0:
 		b = appendSigned(b, o.Disp, false)
 	}
-	return append(b, ']')
+	return in.appendBroadcast(append(b, ']'), o)
 }
 
 // indexName is the name of the index register; a vector where the row says

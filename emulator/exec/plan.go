@@ -135,7 +135,7 @@ var families = map[string]family{
 	"JCXZ": own(jrcxz), "JECXZ": own(jrcxz), "JRCXZ": own(jrcxz), "RET": own(ret), "RETN": own(ret),
 	"INT3": own(int3), "INT1": own(int1), "INT": own(intn), "INTO": own(into), "BOUND": reading(bound),
 	"RETF": own(retFar), "IRET": own(iret), "IRETD": own(iret), "IRETQ": own(iret),
-	"UD0": own(ud), "UD1": own(ud), "UD2": own(ud),
+	"UD0": own(ud), "UD1": own(ud), "UD2": own(ud), "UDB": own(ud),
 
 	"MOVS": own(movs), "MOVSB": own(movs), "MOVSW": own(movs), "MOVSD": own(movs), "MOVSQ": own(movs),
 	"CMPS": own(cmps), "CMPSB": own(cmps), "CMPSW": own(cmps), "CMPSD": own(cmps), "CMPSQ": own(cmps),

@@ -847,6 +847,7 @@ const (
 	UD0
 	UD1
 	UD2
+	UDB
 	UIRET
 	UMONITOR
 	UMWAIT
@@ -2714,6 +2715,7 @@ var mnemonicTable = [NumMnemonics]string{
 	UD0:               "UD0",
 	UD1:               "UD1",
 	UD2:               "UD2",
+	UDB:               "UDB",
 	UIRET:             "UIRET",
 	UMONITOR:          "UMONITOR",
 	UMWAIT:            "UMWAIT",

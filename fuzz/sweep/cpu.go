@@ -34,7 +34,7 @@ func undefined(bytes, truth, source string) oracle.Evidence {
 
 var cpuQuirks = []oracle.Quirk{
 	undefinedAs(
-		"undefined-by-definition", "the instruction is there to raise #UD", []string{"UD0", "UD1", "UD2"},
+		"undefined-by-definition", "the instruction is there to raise #UD", []string{"UD0", "UD1", "UD2", "UDB"},
 		undefined("0f0b", "2 UD2", "SDM vol. 2, UD"), undefined("0fffc0", "3 UD0", "SDM vol. 2, UD"),
 	),
 	undefinedAs("outside-smm", "#UD outside system management mode", []string{"RSM"}, undefined("0faa", "2 RSM", "SDM vol. 2, RSM")),

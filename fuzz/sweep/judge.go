@@ -27,11 +27,13 @@ const judgeShare = 100
 
 // Judge asks the CPU about the example of each class that nothing explains,
 // and, opcode by opcode, about the quirks that absorb more than one in a
-// hundred disagreements. host is the profile of that CPU.
-func (t *Table) Judge(cpu oracle.BatchDecoder, mode x86.Mode, host *isa.Profile) map[string]Confirmed {
+// hundred disagreements. all is what the sweep decoded for (Config.All), host the
+// profile of that CPU.
+func (t *Table) Judge(cpu oracle.BatchDecoder, mode x86.Mode, all, host *isa.Profile) map[string]Confirmed {
 	out := map[string]Confirmed{}
-	all := isa.Profile{Name: "all", Vendor: host.Vendor, Features: isa.AllFeatures(), VirtualBits: host.VirtualBits}
-	judge := judgement{cpu: cpu, mode: mode, arbiter: model.NewDecoder(&all), host: model.NewDecoder(host)}
+	arbiter := *all
+	arbiter.Vendor = host.Vendor
+	judge := judgement{cpu: cpu, mode: mode, arbiter: model.NewDecoder(&arbiter), host: model.NewDecoder(host)}
 	for _, c := range t.List() {
 		switch {
 		case c.Quirk == "":

@@ -79,6 +79,13 @@ var modeQuirks = []oracle.Quirk{
 		Evidence: []oracle.Evidence{in32(rejected("d6", 1, "1 SALC", "CPU")), in16(rejected("66d6", 2, "2 SALC", "CPU"))},
 	},
 	{
+		Engine: Name, Name: "udb", Map: isa.MapOne, Opcodes: []byte{0xd6},
+		When:    func(l *oracle.Lexed) bool { return l.Mode == x86.Long64 },
+		Decoded: oracle.DecodedValidity, Wrong: rejectsAs("UDB"),
+		Reason:   "D6 in 64-bit mode is UDB, an instruction that is there to raise #UD; x86asm does not know it",
+		Evidence: []oracle.Evidence{{Bytes: "d6", Mode: x86.Long64, Says: "invalid", Truth: "1 UDB", Source: "SDM vol. 2, UD", Length: 1}},
+	},
+	{
 		Engine: Name, Name: "group-1-82", Map: isa.MapOne, Opcodes: []byte{0x82}, When: outside64,
 		Decoded: oracle.DecodedValidity, Wrong: rejects,
 		Reason:   "82 is 80 over again outside 64-bit mode (SDM vol. 2, table A-6, group 1); x86asm does not know it",

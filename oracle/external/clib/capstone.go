@@ -210,6 +210,12 @@ var capstoneQuirks = []oracle.Quirk{
 			in64("66670f38f60b", "invalid", "6 ADCX", "SDM vol. 2, ADCX", 6), in16("f30f38f64f00", "invalid", "6 ADOX", "SDM vol. 2, ADOX", 6), in16("660f38f63b", "invalid", "5 ADCX", "SDM vol. 2, ADCX", 5)},
 	},
 	{
+		Engine: Capstone, Name: "udb", Map: isa.MapOne, Opcodes: []byte{0xd6}, Decoded: oracle.DecodedValidity,
+		When: func(l *oracle.Lexed) bool { return l.Mode == x86.Long64 }, Wrong: rejects,
+		Reason:   "D6 in 64-bit mode is UDB, an instruction that is there to raise #UD, and newer than the library",
+		Evidence: []oracle.Evidence{{Bytes: "d6", Mode: x86.Long64, Says: "invalid", Truth: "1 UDB", Source: "SDM vol. 2, UD", Length: 1}},
+	},
+	{
 		Engine: Capstone, Name: "3dnow-suffix", Map: isa.Map0F, Opcodes: []byte{0x0f}, Decoded: oracle.DecodedValidity,
 		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
 			return accepts(right, wrong) && wrong.Mnemonic == "FEMMS"

@@ -175,6 +175,12 @@ var zydisQuirks = []oracle.Quirk{
 		}},
 	},
 	{
+		Engine: Zydis, Name: "udb", Map: isa.MapOne, Opcodes: []byte{0xd6}, Decoded: oracle.DecodedValidity,
+		When: func(l *oracle.Lexed) bool { return l.Mode == x86.Long64 }, Wrong: rejects,
+		Reason:   "D6 in 64-bit mode is UDB, an instruction that is there to raise #UD, and newer than the library",
+		Evidence: []oracle.Evidence{{Bytes: "d6", Mode: x86.Long64, Says: "invalid", Truth: "1 UDB", Source: "SDM vol. 2, UD", Length: 1}},
+	},
+	{
 		Engine: Zydis, Name: "lock-cr8", Map: isa.Map0F, Opcodes: []byte{0x20, 0x22}, Decoded: oracle.DecodedValidity,
 		When: func(l *oracle.Lexed) bool { return l.Lock }, Wrong: rejects,
 		Reason: "with AltMovCr8, LOCK MOV CR0 is MOV CR8; Zydis takes the LOCK for invalid",
