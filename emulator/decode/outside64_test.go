@@ -45,8 +45,15 @@ func TestPushWidth(t *testing.T) {
 		code string
 		size uint8
 	}{
-		{x86.Compat16, "6aff", 2}, {x86.Compat16, "666aff", 4}, {x86.Compat32, "6aff", 4}, {x86.Compat32, "666aff", 2},
-		{x86.Long64, "6aff", 8}, {x86.Long64, "666aff", 2}, {x86.Long64, "66486aff", 8}, {x86.Long64, "68ffffffff", 8}, {x86.Long64, "6668ffff", 2},
+		{x86.Compat16, "6aff", 2},
+		{x86.Compat16, "666aff", 4},
+		{x86.Compat32, "6aff", 4},
+		{x86.Compat32, "666aff", 2},
+		{x86.Long64, "6aff", 8},
+		{x86.Long64, "666aff", 2},
+		{x86.Long64, "66486aff", 8},
+		{x86.Long64, "68ffffffff", 8},
+		{x86.Long64, "6668ffff", 2},
 	} {
 		var in decode.Inst
 		require.Equal(t, decode.Valid, decode.Decode(&in, unhex(t, tc.code), tc.mode, p), tc.code)

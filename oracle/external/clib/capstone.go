@@ -207,7 +207,8 @@ var capstoneQuirks = []oracle.Quirk{
 		When: func(l *oracle.Lexed) bool { return l.Mode.Width() == 16 || follows(l, 0x66) }, Wrong: rejects,
 		Reason: "capstone rejects ADCX and ADOX in 16-bit code, and behind 66 and another prefix",
 		Evidence: []oracle.Evidence{
-			in64("66670f38f60b", "invalid", "6 ADCX", "SDM vol. 2, ADCX", 6), in16("f30f38f64f00", "invalid", "6 ADOX", "SDM vol. 2, ADOX", 6), in16("660f38f63b", "invalid", "5 ADCX", "SDM vol. 2, ADCX", 5)},
+			in64("66670f38f60b", "invalid", "6 ADCX", "SDM vol. 2, ADCX", 6), in16("f30f38f64f00", "invalid", "6 ADOX", "SDM vol. 2, ADOX", 6), in16("660f38f63b", "invalid", "5 ADCX", "SDM vol. 2, ADCX", 5),
+		},
 	},
 	{
 		Engine: Capstone, Name: "udb", Map: isa.MapOne, Opcodes: []byte{0xd6}, Decoded: oracle.DecodedValidity,

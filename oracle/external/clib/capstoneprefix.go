@@ -101,6 +101,7 @@ var capstonePrefixQuirks = []oracle.Quirk{
 		Reason: "67 does not select an instruction; with 67 and REX.W capstone takes that of 66",
 		Evidence: []oracle.Evidence{
 			in64("67480f54c1", "5 ANDPD", "5 ANDPS", "SDM vol. 2, ANDPS", 5),
+			{Bytes: "67480f78d10000", Mode: x86.Long64, Says: "7 EXTRQ", Truth: "5 VMREAD", Source: "SDM vol. 3, VMREAD", Length: 5},
 			undefined("67480f3a080100", "7 ROUNDPS", "SDM vol. 2, ROUNDPS: 66"),
 		},
 	},
