@@ -170,7 +170,7 @@ func TestDecode64(t *testing.T) {
 		{name: "aaa", code: "37", reason: decode.WrongMode, syntax: ""},
 		{name: "push es", code: "06", reason: decode.WrongMode},
 		{name: "82", code: "82c001", reason: decode.WrongMode},
-		{name: "salc", code: "d6", reason: decode.WrongMode},
+		{name: "udb", code: "d6", syntax: "UDB", text: "udb"},
 		{name: "pusha", code: "60", reason: decode.WrongMode},
 		{name: "undefined", code: "0f04", reason: decode.Undefined},
 		{name: "prefix only", code: "66", reason: decode.Truncated},

@@ -46,9 +46,6 @@ func mandatory(b byte) bool { return b == 0x66 || b == 0xf2 || b == 0xf3 }
 // opSize names the operand-size prefix.
 func opSize(b byte) bool { return b == 0x66 }
 
-// none names no prefix.
-func none(byte) bool { return false }
-
 // follows says that another prefix stands behind the last prefix p, but for the
 // REX that counts.
 func follows(l *oracle.Lexed, p byte) bool {
