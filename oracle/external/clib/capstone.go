@@ -72,14 +72,14 @@ var capstoneQuirks = []oracle.Quirk{
 			return right.Mnemonic == wrong.Mnemonic && wrong.Length == right.Length+1
 		},
 		Reason:   "EVEX.b with registers is the rounding mode, which L'L holds; capstone reads a byte for it behind the instruction",
-		Evidence: []oracle.Evidence{in64("62f1fd585ec200", "7 VDIVPD", "6 VDIVPD", "SDM vol. 2, 2.7.8", 6), in64("62b1ff1858c200", "7 VADDSD", "6 VADDSD", "SDM vol. 2, 2.7.8", 6)},
+		Evidence: []oracle.Evidence{valid64("62f1fd585ec200", "7 VDIVPD", "6 VDIVPD", "SDM vol. 2, 2.7.8", 6), valid64("62b1ff1858c200", "7 VADDSD", "6 VADDSD", "SDM vol. 2, 2.7.8", 6)},
 	},
 	{
 		Engine: Capstone, Name: "evex-scalar-name", Decoded: oracle.DecodedMnemonic,
 		When: func(l *oracle.Lexed) bool { return l.Escape == oracle.EscapeEVEX && l.L == 1 && l.W }, Wrong: singleForDouble,
 		Reason: "EVEX.W chooses between single and double precision, and L'L says nothing of a scalar; with L'L 01b capstone does not look at W",
 		Evidence: []oracle.Evidence{
-			in64("6272fd28ab03", "6 VFMSUB213SS", "6 VFMSUB213SD", "SDM vol. 2, VFMSUB213SD", 6),
+			valid64("6272fd28ab03", "6 VFMSUB213SS", "6 VFMSUB213SD", "SDM vol. 2, VFMSUB213SD", 6),
 			{Bytes: "62f2fd28cd03", Mode: x86.Long64, Says: "6 VRSQRT28SS", Truth: "6 VRSQRT28SD", Source: "SDM vol. 2, VRSQRT28SD", Length: 6},
 		},
 	},
@@ -93,7 +93,7 @@ var capstoneQuirks = []oracle.Quirk{
 		},
 		Reason: "W selects the instruction in all modes, but for the width of a general register, which it selects in 64-bit mode alone; capstone has it the other way round for some names",
 		Evidence: []oracle.Evidence{
-			in16("c4e3f922c000", "6 VPINSRQ", "6 VPINSRD", "SDM vol. 2, PINSRD", 6),
+			valid16("c4e3f922c000", "6 VPINSRQ", "6 VPINSRD", "SDM vol. 2, PINSRD", 6),
 			{Bytes: "62f1fe487f4c9c00", Mode: x86.Compat32, Says: "8 VMOVDQU32", Truth: "8 VMOVDQU64", Source: "SDM vol. 2, MOVDQU", Executes: oracle.CPUValid, Length: 8},
 		},
 	},
@@ -107,7 +107,7 @@ var capstoneQuirks = []oracle.Quirk{
 		},
 		Reason: "ModRM.rm 100b asks for a SIB byte, and 101b with mod 00 for a displacement, whatever EVEX.B and X; with 67 and both of them capstone takes R12 or R13 for the base and reads no more",
 		Evidence: []oracle.Evidence{
-			in64("6762917c08580411", "7 VADDPS", "8 VADDPS", "SDM vol. 2, table 2-5", 8), in64("6762917c08580511000000", "7 VADDPS", "11 VADDPS", "SDM vol. 2, table 2-5", 11),
+			valid64("6762917c08580411", "7 VADDPS", "8 VADDPS", "SDM vol. 2, table 2-5", 8), valid64("6762917c08580511000000", "7 VADDPS", "11 VADDPS", "SDM vol. 2, table 2-5", 11),
 		},
 	},
 	{
@@ -144,19 +144,19 @@ var capstoneQuirks = []oracle.Quirk{
 			return rejects(nil, right, wrong) && right.Operands[right.NumOperands-1].Class == x86.ClassMask || rejects(nil, right, wrong) && right.Operands[1].Class == x86.ClassMask
 		},
 		Reason:   "VEX.B does not extend the number of a mask register in ModRM.rm and is ignored; capstone rejects it",
-		Evidence: []oracle.Evidence{in64("c4c17898c2", "invalid", "5 KORTESTW", "CPU", 5), in64("c4c3f930d200", "invalid", "6 KSHIFTRW", "CPU", 6)},
+		Evidence: []oracle.Evidence{valid64("c4c17898c2", "invalid", "5 KORTESTW", "CPU", 5), valid64("c4c3f930d200", "invalid", "6 KSHIFTRW", "CPU", 6)},
 	},
 	{
 		Engine: Capstone, Name: "vbroadcasti128", Map: isa.MapVEX2, Opcodes: []byte{0x5a}, Decoded: oracle.DecodedValidity,
 		When: func(l *oracle.Lexed) bool { return l.Escape == oracle.EscapeVEX }, Wrong: rejects,
 		Reason:   "capstone does not have VBROADCASTI128",
-		Evidence: []oracle.Evidence{in64("c4e27d5a03", "invalid", "5 VBROADCASTI128", "SDM vol. 2, VPBROADCAST", 5)},
+		Evidence: []oracle.Evidence{valid64("c4e27d5a03", "invalid", "5 VBROADCASTI128", "SDM vol. 2, VPBROADCAST", 5)},
 	},
 	{
 		Engine: Capstone, Name: "segment-rex", Map: isa.MapOne, Opcodes: []byte{0x8c, 0x8e}, Decoded: oracle.DecodedValidity,
 		When: func(l *oracle.Lexed) bool { return l.REX&4 != 0 }, Wrong: rejects,
 		Reason:   "REX.R does not extend the number of a segment register and is ignored; capstone rejects it",
-		Evidence: []oracle.Evidence{in64("458cde", "invalid", "3 MOV", "CPU", 3), in64("458e00", "invalid", "3 MOV", "CPU", 3)},
+		Evidence: []oracle.Evidence{valid64("458cde", "invalid", "3 MOV", "CPU", 3), valid64("458e00", "invalid", "3 MOV", "CPU", 3)},
 	},
 	{
 		Engine: Capstone, Name: "evex-gaps", Decoded: oracle.DecodedValidity,
@@ -178,7 +178,7 @@ var capstoneQuirks = []oracle.Quirk{
 	{
 		Engine: Capstone, Name: "cldemote", Map: isa.Map0F, Opcodes: []byte{0x1c}, Decoded: oracle.DecodedMnemonic, Wrong: named("NOP", "CLDEMOTE"),
 		Reason:   "NP 0F 1C /0 is CLDEMOTE, which is newer than capstone 4.0.2; it knows the NOP that it was",
-		Evidence: []oracle.Evidence{in64("0f1c03", "3 NOP", "3 CLDEMOTE", "SDM vol. 2, CLDEMOTE", 3)},
+		Evidence: []oracle.Evidence{valid64("0f1c03", "3 NOP", "3 CLDEMOTE", "SDM vol. 2, CLDEMOTE", 3)},
 	},
 	{
 		Engine: Capstone, Name: "swapgs-outside-64-bit-code", Map: isa.Map0F, Opcodes: []byte{0x01}, Decoded: oracle.DecodedValidity,
@@ -207,7 +207,7 @@ var capstoneQuirks = []oracle.Quirk{
 		When: func(l *oracle.Lexed) bool { return l.Mode.Width() == 16 || follows(l, 0x66) }, Wrong: rejects,
 		Reason: "capstone rejects ADCX and ADOX in 16-bit code, and behind 66 and another prefix",
 		Evidence: []oracle.Evidence{
-			in64("66670f38f60b", "invalid", "6 ADCX", "SDM vol. 2, ADCX", 6), in16("f30f38f64f00", "invalid", "6 ADOX", "SDM vol. 2, ADOX", 6), in16("660f38f63b", "invalid", "5 ADCX", "SDM vol. 2, ADCX", 5),
+			valid64("66670f38f60b", "invalid", "6 ADCX", "SDM vol. 2, ADCX", 6), valid16("f30f38f64f00", "invalid", "6 ADOX", "SDM vol. 2, ADOX", 6), valid16("660f38f63b", "invalid", "5 ADCX", "SDM vol. 2, ADCX", 5),
 		},
 	},
 	{

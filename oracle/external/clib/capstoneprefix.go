@@ -8,14 +8,14 @@ import (
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
 
-// in64 and in16 are evidence of what capstone says of a string that is an
+// valid64 and valid16 are evidence of what capstone says of a string that is an
 // instruction.
-func in64(bytes, says, truth, source string, length uint8) oracle.Evidence {
+func valid64(bytes, says, truth, source string, length uint8) oracle.Evidence {
 	return oracle.Evidence{Bytes: bytes, Mode: x86.Long64, Says: says, Truth: truth, Source: source, Executes: oracle.CPUValid, Length: length}
 }
 
-func in16(bytes, says, truth, source string, length uint8) oracle.Evidence {
-	e := in64(bytes, says, truth, source, length)
+func valid16(bytes, says, truth, source string, length uint8) oracle.Evidence {
+	e := valid64(bytes, says, truth, source, length)
 	e.Mode = x86.Compat16
 	return e
 }
@@ -47,7 +47,7 @@ var capstonePrefixQuirks = []oracle.Quirk{
 		},
 		Reason: "in 64-bit mode Intel's CPUs ignore 66 on a near branch; capstone takes a displacement of 16 bits, as AMD's do, whatever it is asked for",
 		Evidence: []oracle.Evidence{
-			in64("660f8400000000", "5 JE", "7 JE", "SDM vol. 2, Jcc", 7),
+			valid64("660f8400000000", "5 JE", "7 JE", "SDM vol. 2, Jcc", 7),
 			{Bytes: "660f810c9c", Mode: x86.Long64, Says: "5 JNO", Truth: "invalid", Source: "SDM vol. 2, Jcc: two bytes are missing"},
 		},
 	},
@@ -61,7 +61,7 @@ var capstonePrefixQuirks = []oracle.Quirk{
 			return right.Mnemonic == wrong.Mnemonic && wrong.Length+2 == right.Length
 		},
 		Reason:   "67 with REX.W is not 66; capstone takes a displacement of 16 bits",
-		Evidence: []oracle.Evidence{in64("6748e86c000000", "5 CALL", "7 CALL", "SDM vol. 2, CALL", 7)},
+		Evidence: []oracle.Evidence{valid64("6748e86c000000", "5 CALL", "7 CALL", "SDM vol. 2, CALL", 7)},
 	},
 	{
 		Engine: Capstone, Name: "ret-rex", Map: isa.MapOne, Opcodes: []byte{0xc2}, Decoded: oracle.DecodedLength | oracle.DecodedValidity,
@@ -71,8 +71,8 @@ var capstonePrefixQuirks = []oracle.Quirk{
 		},
 		Reason: "the immediate of RET has 16 bits; with 66 or 67 and REX.W capstone reads 32, or rejects the string where it ends",
 		Evidence: []oracle.Evidence{
-			in64("6648c204050000", "7 RET", "5 RET", "SDM vol. 2, RET", 5), in64("6648c20405", "invalid", "5 RET", "SDM vol. 2, RET", 5),
-			in64("6748c27b000000", "7 RET", "5 RET", "SDM vol. 2, RET", 5),
+			valid64("6648c204050000", "7 RET", "5 RET", "SDM vol. 2, RET", 5), valid64("6648c20405", "invalid", "5 RET", "SDM vol. 2, RET", 5),
+			valid64("6748c27b000000", "7 RET", "5 RET", "SDM vol. 2, RET", 5),
 		},
 	},
 	{
@@ -80,15 +80,15 @@ var capstonePrefixQuirks = []oracle.Quirk{
 		When: func(l *oracle.Lexed) bool { return l.REX&8 != 0 && (l.OpSize || l.AddrSize) }, Wrong: widthNames,
 		Reason: "REX.W outweighs 66, and does not undo 67; capstone names what 66 alone, or REX.W alone, would give",
 		Evidence: []oracle.Evidence{
-			in64("66486d", "3 INSW", "3 INSD", "SDM vol. 2, 2.2.1.2", 3), in64("67489d", "3 POPF", "3 POPFQ", "SDM vol. 2, 2.2.1.2; the CPU takes 8 bytes off the stack", 3),
-			in64("6748e344", "4 JRCXZ", "4 JECXZ", "SDM vol. 2, JECXZ", 4),
+			valid64("66486d", "3 INSW", "3 INSD", "SDM vol. 2, 2.2.1.2", 3), valid64("67489d", "3 POPF", "3 POPFQ", "SDM vol. 2, 2.2.1.2; the CPU takes 8 bytes off the stack", 3),
+			valid64("6748e344", "4 JRCXZ", "4 JECXZ", "SDM vol. 2, JECXZ", 4),
 		},
 	},
 	{
 		Engine: Capstone, Name: "movd-rex", Map: isa.Map0F, Opcodes: []byte{0x6e, 0x7e}, Decoded: oracle.DecodedMnemonic,
 		When: func(l *oracle.Lexed) bool { return l.REX&8 != 0 && !l.OpSize && l.Rep == 0 }, Wrong: named("MOVD", "MOVQ"),
 		Reason:   "MOVD with REX.W is MOVQ; capstone says so with XMM registers alone",
-		Evidence: []oracle.Evidence{in64("480f6e1f", "4 MOVD", "4 MOVQ", "SDM vol. 2, MOVD/MOVQ", 4)},
+		Evidence: []oracle.Evidence{valid64("480f6e1f", "4 MOVD", "4 MOVQ", "SDM vol. 2, MOVD/MOVQ", 4)},
 	},
 	{
 		Engine: Capstone, Name: "67-as-66", Decoded: oracle.DecodedMnemonic | oracle.DecodedLength | oracle.DecodedValidity,
@@ -100,7 +100,7 @@ var capstonePrefixQuirks = []oracle.Quirk{
 		},
 		Reason: "67 does not select an instruction; with 67 and REX.W capstone takes that of 66",
 		Evidence: []oracle.Evidence{
-			in64("67480f54c1", "5 ANDPD", "5 ANDPS", "SDM vol. 2, ANDPS", 5),
+			valid64("67480f54c1", "5 ANDPD", "5 ANDPS", "SDM vol. 2, ANDPS", 5),
 			{Bytes: "67480f78d10000", Mode: x86.Long64, Says: "7 EXTRQ", Truth: "5 VMREAD", Source: "SDM vol. 3, VMREAD", Length: 5},
 			undefined("67480f3a080100", "7 ROUNDPS", "SDM vol. 2, ROUNDPS: 66"),
 		},
@@ -114,8 +114,8 @@ var capstonePrefixQuirks = []oracle.Quirk{
 		},
 		Reason: "the order of 66 and other prefixes does not matter; capstone does not see a 66 that another prefix follows, or rejects the string (MOV with an offset)",
 		Evidence: []oracle.Evidence{
-			in64("666799", "3 CDQ", "3 CWD", "SDM vol. 2, 2.1.1; the CPU writes DX", 3), in64("66f2a7", "3 CMPSD", "3 CMPSW", "SDM vol. 2, 2.1.1", 3),
-			in64("66670f3830c1", "invalid", "6 PMOVZXBW", "SDM vol. 2, 2.1.1", 6), in64("66f3a32300000000000000", "invalid", "11 MOV", "SDM vol. 2, 2.1.1", 11),
+			valid64("666799", "3 CDQ", "3 CWD", "SDM vol. 2, 2.1.1; the CPU writes DX", 3), valid64("66f2a7", "3 CMPSD", "3 CMPSW", "SDM vol. 2, 2.1.1", 3),
+			valid64("66670f3830c1", "invalid", "6 PMOVZXBW", "SDM vol. 2, 2.1.1", 6), valid64("66f3a32300000000000000", "invalid", "11 MOV", "SDM vol. 2, 2.1.1", 11),
 		},
 	},
 	{
@@ -127,7 +127,7 @@ var capstonePrefixQuirks = []oracle.Quirk{
 			return rejects(l, right, wrong) && takenFor(l, wrong, func(b byte) bool { return b == 0xf2 || b == 0xf3 })
 		},
 		Reason:   "the order of F2 or F3 and 66 does not matter; capstone does not see F2 and F3 before 66, and rejects what is no instruction then",
-		Evidence: []oracle.Evidence{in64("f3660fb803", "invalid", "5 POPCNT", "SDM vol. 2, 2.1.1", 5), in64("f2660f38f0f9", "invalid", "6 CRC32", "SDM vol. 2, 2.1.1", 6)},
+		Evidence: []oracle.Evidence{valid64("f3660fb803", "invalid", "5 POPCNT", "SDM vol. 2, 2.1.1", 5), valid64("f2660f38f0f9", "invalid", "6 CRC32", "SDM vol. 2, 2.1.1", 6)},
 	},
 	{
 		Engine: Capstone, Name: "prefix-ignored", Decoded: oracle.DecodedValidity,
@@ -149,7 +149,7 @@ var capstonePrefixQuirks = []oracle.Quirk{
 		Wrong:  func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool { return right.Mnemonic != wrong.Mnemonic },
 		Reason: "of 66 and the last of F2 and F3, the latter selects the instruction, wherever they stand; capstone takes another",
 		Evidence: []oracle.Evidence{
-			in64("f2660fc20300", "6 CMPPD", "6 CMPSD", "SDM vol. 2, 2.1.1", 6),
+			valid64("f2660fc20300", "6 CMPPD", "6 CMPSD", "SDM vol. 2, 2.1.1", 6),
 		},
 	},
 	{
@@ -180,22 +180,22 @@ var capstonePrefixQuirks = []oracle.Quirk{
 		Wrong:  func(l *oracle.Lexed, _, wrong *oracle.Decoded) bool { return takenFor(l, wrong, mandatory) },
 		Reason: "66, F2 and F3 select instructions in 16-bit code as elsewhere; capstone takes the instruction without them, or none",
 		Evidence: []oracle.Evidence{
-			in16("660f58c1", "4 ADDPS", "4 ADDPD", "SDM vol. 2, ADDPD", 4), in16("660f382338", "invalid", "5 PMOVSXWD", "SDM vol. 2, PMOVSX", 5),
-			in16("f20f5af7", "4 CVTPS2PD", "4 CVTSD2SS", "SDM vol. 2, CVTSD2SS", 4), in16("f390", "2 NOP", "2 PAUSE", "SDM vol. 2, PAUSE", 2),
+			valid16("660f58c1", "4 ADDPS", "4 ADDPD", "SDM vol. 2, ADDPD", 4), valid16("660f382338", "invalid", "5 PMOVSXWD", "SDM vol. 2, PMOVSX", 5),
+			valid16("f20f5af7", "4 CVTPS2PD", "4 CVTSD2SS", "SDM vol. 2, CVTSD2SS", 4), valid16("f390", "2 NOP", "2 PAUSE", "SDM vol. 2, PAUSE", 2),
 		},
 	},
 	{
 		Engine: Capstone, Name: "cbw-in-16-bit-code", Map: isa.MapOne, Opcodes: []byte{0x98, 0x99}, Decoded: oracle.DecodedMnemonic,
 		When: func(l *oracle.Lexed) bool { return l.Mode.Width() == 16 }, Wrong: named("CWDE", "CBW", "CDQ", "CWD"),
 		Reason:   "98 and 99 are CBW and CWD in 16-bit code; capstone says CWDE and CDQ",
-		Evidence: []oracle.Evidence{in16("98", "1 CWDE", "1 CBW", "SDM vol. 2, CBW", 1), in16("99", "1 CDQ", "1 CWD", "SDM vol. 2, CWD", 1)},
+		Evidence: []oracle.Evidence{valid16("98", "1 CWDE", "1 CBW", "SDM vol. 2, CBW", 1), valid16("99", "1 CDQ", "1 CWD", "SDM vol. 2, CWD", 1)},
 	},
 	{
 		Engine: Capstone, Name: "pause", Map: isa.MapOne, Opcodes: []byte{0x90}, Decoded: oracle.DecodedMnemonic,
 		When: func(l *oracle.Lexed) bool { return l.Rep == 0xf3 && (l.REX != 0 || follows(l, 0xf3)) }, Wrong: named("XCHG", "PAUSE", "NOP", "PAUSE"),
 		Reason: "F3 90 is PAUSE whatever other prefixes there are; with REX or 66 capstone says XCHG or NOP",
 		Evidence: []oracle.Evidence{
-			in64("f34190", "3 XCHG", "3 PAUSE", "CPU: the registers stay as they are", 3), in64("f3666690", "4 NOP", "4 PAUSE", "SDM vol. 2, PAUSE", 4),
+			valid64("f34190", "3 XCHG", "3 PAUSE", "CPU: the registers stay as they are", 3), valid64("f3666690", "4 NOP", "4 PAUSE", "SDM vol. 2, PAUSE", 4),
 		},
 	},
 	{
@@ -203,7 +203,7 @@ var capstonePrefixQuirks = []oracle.Quirk{
 		When: func(l *oracle.Lexed) bool { return follows(l, 0x67) }, Wrong: named("JCXZ", "JECXZ", "JECXZ", "JCXZ", "JRCXZ", "JECXZ"),
 		Reason: "67 says which register JECXZ tests, wherever it stands; capstone does not see it if another prefix follows",
 		Evidence: []oracle.Evidence{
-			in16("6766e354", "4 JCXZ", "4 JECXZ", "SDM vol. 2, JECXZ", 4), in64("6766e30d", "4 JRCXZ", "4 JECXZ", "SDM vol. 2, JECXZ", 4),
+			valid16("6766e354", "4 JCXZ", "4 JECXZ", "SDM vol. 2, JECXZ", 4), valid64("6766e30d", "4 JRCXZ", "4 JECXZ", "SDM vol. 2, JECXZ", 4),
 		},
 	},
 }
