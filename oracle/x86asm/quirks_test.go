@@ -108,7 +108,7 @@ func TestEvidenceOnCPU(t *testing.T) {
 func TestRediscovery(t *testing.T) {
 	const limit = 5_000_000
 	c := newComparison(modelDecoder())
-	s := newStrings(3)
+	s := newStrings(5)
 	var left int
 	for range limit {
 		c.compare(s.next(), x86.Long64)
