@@ -61,6 +61,8 @@ func TestDecode64(t *testing.T) {
 	tests := []decoding{
 		{name: "RDTSCP takes any prefix", code: "f30f01f9", syntax: "RDTSCP"},
 		{name: "RDTSCP takes any prefix: 66 and F2", code: "66f20f01f9", syntax: "RDTSCP"},
+		{name: "XSTORE may repeat", code: "f30fa7c0", syntax: "XSTORE"},
+		{name: "XSTORE takes no F2", code: "f20fa7c0", reason: decode.Undefined},
 		{name: "GETSEC is NP", code: "0f37", syntax: "GETSEC"},
 		{name: "GETSEC is NP: F2", code: "f20f37", reason: decode.Undefined},
 		{name: "GETSEC is NP: 66", code: "660f37", reason: decode.Undefined},

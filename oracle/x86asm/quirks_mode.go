@@ -1,6 +1,8 @@
 package x86asm
 
 import (
+	"strings"
+
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/oracle"
@@ -147,6 +149,9 @@ func registersAbove7(l *oracle.Lexed, right, wrong *oracle.Decoded) bool {
 				}
 				b.Size = a.Size
 			}
+		}
+		if narrow := l.Escape == oracle.EscapeEVEX && l.L == 0; narrow && a.Class == x86.ClassVector && a.Size == 16 && b.Size == 32 && strings.HasPrefix(right.Mnemonic, "VCVT") {
+			b.Size = a.Size // evex-narrow tells of it
 		}
 		if a != b && (!l.W || !halfSize(&a, &b)) {
 			return false

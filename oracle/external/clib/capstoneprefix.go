@@ -101,8 +101,15 @@ var capstonePrefixQuirks = []oracle.Quirk{
 		Reason: "67 does not select an instruction; with 67 and REX.W capstone takes that of 66",
 		Evidence: []oracle.Evidence{
 			valid64("67480f54c1", "5 ANDPD", "5 ANDPS", "SDM vol. 2, ANDPS", 5),
-			{Bytes: "67480f78d10000", Mode: x86.Long64, Says: "7 EXTRQ", Truth: "5 VMREAD", Source: "SDM vol. 3, VMREAD", Length: 5},
 			undefined("67480f3a080100", "7 ROUNDPS", "SDM vol. 2, ROUNDPS: 66"),
+		},
+	},
+	{
+		Engine: Capstone, Name: "vmread-67", Map: isa.Map0F, Opcodes: []byte{0x78}, Decoded: oracle.DecodedMnemonic | oracle.DecodedLength,
+		When: func(l *oracle.Lexed) bool { return l.AddrSize && !l.OpSize && l.Rep == 0 && l.REX&8 != 0 }, Wrong: named("EXTRQ", "VMREAD"),
+		Reason: "as 67-as-66, where there is no such instruction: EXTRQ is 66 0F 78 /0, and capstone does not look at ModRM.reg",
+		Evidence: []oracle.Evidence{
+			{Bytes: "67480f78d10000", Mode: x86.Long64, Says: "7 EXTRQ", Truth: "5 VMREAD", Source: "SDM vol. 3, VMREAD", Length: 5},
 		},
 	},
 	{
