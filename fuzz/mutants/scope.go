@@ -84,11 +84,11 @@ func ModelScope() *Scope {
 		places("modes that user code cannot be in", "real and virtual-8086 mode have no reference on this side of a hypervisor",
 			place{when: "c.State.Mode == x86.Real || c.State.Mode == x86.VM86"}, place{line: "noVEX: true"}, place{line: "x86.Real: "}, place{line: "x86.VM86: "}, place{line: "x86.Protected"}, place{fn: "Context.vm86Denied"}, place{line: "c.vm86Denied()"}, place{line: "c.State.Mode == x86.Real || c.State.Mode == x86.VM86"}, place{fn: "Context.ia32e"}, place{line: "c.ia32e()"}, place{dropped: "c.State.Mode == x86.Real"}),
 		places("hooks that the reference Bus always offers, and answers it never gives", "FuzzContract's business: the campaign's Bus is whole and honest",
-			place{file: "absent.go"}, place{fn: "Context.tableRead", line: "out != step.Exception"}, place{forced: "c.ForceWriteback"}, place{fn: "Context.validated"}, place{line: "step.HookValidate"}, place{dropped: "!c.ForceWriteback"}, place{when: "c.ForceWriteback"}, place{fn: "Context.need"}, place{fn: "Answer"}, place{fn: "Effects.refused"},
+			place{file: "absent.go"}, place{fn: "Context.tableRead", line: "out != step.Exception"}, place{line: "c.ForceWriteback"}, place{line: "bus.Repeat("}, place{fn: "Context.validated"}, place{line: "step.HookValidate"}, place{dropped: "!c.ForceWriteback"}, place{when: "c.ForceWriteback"}, place{fn: "Context.need"}, place{fn: "Answer"}, place{fn: "Effects.refused"},
 			place{when: "!c.need("}, place{fn: "Context.base", when: "cr4&cr4FSGSBASE == 0"}, place{fn: "Context.base", line: "cr4&cr4FSGSBASE == 0"}, place{line: "if !c.need(step.HookReadSegment | step.HookWriteSegment) {"},
 			place{fn: "Emulator.decode", dropped: "out == Okay"}, place{fn: "finish", dropped: "out != Exception"}, place{fn: "finish", when: "out != Exception"}, place{fn: "Emulator.decode", line: "return Unhandleable"}, place{fn: "Context.base", line: "return seg"}, place{fn: "Emulator.decode", line: "n = max("}, place{dropped: "!c.need("}, place{forced: "c.need("}),
 		places("room that never runs out", "capacities are asserted from the table by a test",
-			place{when: "n >= step.MaxOps"}, place{when: "n >= step.MaxWide"}, place{when: "op == nil"}, place{fn: "Effects.carryOut", line: "return Unhandleable"}, place{dropped: "n >= step.Max"},
+			place{when: "n >= step.MaxOps"}, place{when: "n >= step.MaxWide"}, place{when: "op == nil"}, place{forced: "op != nil"}, place{fn: "Effects.carryOut", line: "return Unhandleable"}, place{dropped: "n >= step.Max"},
 			place{dropped: "op == nil"}, place{forced: "n < step.MaxAccesses"}),
 		places("operations that CPL 3 cannot stage", "until the system instructions run",
 			place{fn: "cli"}, place{fn: "sti"}, place{fn: "Context.ioplChecked"}, place{fn: "hlt"}, place{fn: "Context.portAllowed"}, place{fn: "Context.taskRead"},
@@ -97,13 +97,13 @@ func ModelScope() *Scope {
 			place{when: "OpWritePort"}, place{line: "bus.WritePort("}, place{line: "bus.WriteControl("}, place{line: "bus.WriteDebug("}, place{line: "bus.WriteXCR("}, place{line: "bus.WriteMSR("}, place{line: "bus.TLBOp("},
 			place{when: "OpWriteControl"}, place{when: "OpWriteDebug"}, place{when: "OpWriteXCR"}, place{when: "OpWriteMSR"},
 			place{when: "OpTLB"}, place{fn: "Context.loadFlags", when: "c.ioplAllows()"}, place{fn: "Context.loadFlags", when: "c.State.CPL == 0"}, place{fn: "Context.loadFlags", line: "c.State.CPL == 0"},
-			place{fn: "segmentMove", line: "x86.ClassControl"}, place{fn: "Context.nullSegment", dropped: "uint8(selector&3) != c.State.CPL"}, place{fn: "Context.nullSegment", dropped: "c.State.Mode != x86.Long64"}, place{fn: "Effects.Apply", dropped: "fx.Ops[i].Index < x86.NumSegment"}, place{fn: "Effects.Apply", line: "< x86.NumSegment", kind: "sibling"}, place{fn: "Effects.Apply", line: "< x86.NumSegment", kind: "compare"},
+			place{fn: "segmentMove", line: "x86.ClassControl"}, place{fn: "Context.nullSegment", dropped: "uint8(selector&3) != c.State.CPL"}, place{fn: "Context.nullSegment", dropped: "c.State.Mode != x86.Long64"}, place{fn: "Context.nullSegment", line: "selector&3", kind: "bitwise"}, place{fn: "Effects.Apply", dropped: "fx.Ops[i].Index < x86.NumSegment"}, place{fn: "Effects.Apply", line: "< x86.NumSegment", kind: "sibling"}, place{fn: "Effects.Apply", line: "< x86.NumSegment", kind: "compare"},
 			place{fn: "Context.codeSegment", line: "ret && uint8(selector&3) > c.State.CPL"}, place{fn: "Context.codeSegment", when: "ret && uint8(selector&3) > c.State.CPL"}),
 		places("answers that differ from run to run", "the CPU's answer cannot be compared",
 			place{fn: "rdtsc"}, place{fn: "rdtscp"}, place{fn: "rdpmc"}, place{fn: "xgetbv"}, place{fn: "rdpid"}, place{fn: "cpuid"}, place{fn: "Context.random"}, place{fn: "rdrand"}, place{fn: "rdseed"},
 			place{fn: "Context.timestamp"}, place{fn: "Context.readMSR"}, place{fn: "Context.readControl"}, place{file: "table.go"}),
 		places("code for CPUs of the other maker", "its turn comes on such a CPU",
-			place{when: "c.amd()"}, place{line: "ctx: 3 << ctxMode"}, place{line: "x86.Long64:      {"}, place{forced: "c.amd()"}, place{fn: "infoOf", line: "vendor&1"}, place{dropped: "c.amd()"}, place{dropped: "!in.alternateCR8(p)"}, place{fn: "Inst.alternateCR8"}, place{fn: "cursor.suffix"}),
+			place{when: "c.amd()"}, place{line: "ctx: 3 << ctxMode"}, place{line: "x86.Long64:      {"}, place{line: "x86.Compat32:    {"}, place{forced: "c.amd()"}, place{fn: "infoOf", line: "vendor&1"}, place{dropped: "c.amd()"}, place{dropped: "!in.alternateCR8(p)"}, place{fn: "Inst.alternateCR8"}, place{fn: "cursor.suffix"}),
 		{Name: "features that this CPU lacks", Why: "their turn comes on a CPU that has them", match: func(s *site) bool {
 			if s.row != nil {
 				f, err := isa.ParseFeature(strings.TrimSpace(s.row.cols[colFeature]))
@@ -135,7 +135,7 @@ func ModelScope() *Scope {
 			place{fn: "unpack", line: "Limit"}, place{fn: "unpack", line: "x86.AttrG"},
 			place{line: "RetireMovSS"}, place{fn: "Context.loadSegment", line: "if seg == x86.SS"}),
 		places("EVEX, and vector, mask and tile registers", "until they have semantics their only judge is x86asm, which has faults of its own there",
-			place{file: "evex.go"}, place{line: "hotTile"}, place{line: "evexB"}, place{line: "hotIs4"}, place{when: "h.flags&hotIs4 != 0"}, place{line: "vexAddrSize"}, place{fn: "Inst.tilesExist"}, place{fn: "Inst.distinct"}, place{line: "FPUDirty"}, place{when: "h.flags&hotVSIB != 0"}, place{when: "h.flags&hotMask != 0"}),
+			place{file: "evex.go"}, place{line: "hotTile"}, place{when: "h.flags&hotTile != 0"}, place{line: "evexB"}, place{line: "hotIs4"}, place{when: "h.flags&hotIs4 != 0"}, place{line: "vexAddrSize"}, place{fn: "Inst.tilesExist"}, place{fn: "Inst.distinct"}, place{line: "FPUDirty"}, place{when: "h.flags&hotVSIB != 0"}, place{when: "h.flags&hotMask != 0"}),
 		{Name: "the flags column", Why: "it says what the comparison masks; the emulator's tests hold it against what steps change", match: func(s *site) bool {
 			return s.Kind == "row-flags"
 		}},

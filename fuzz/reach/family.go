@@ -22,7 +22,7 @@ var families = []struct {
 	{"exchanges", "XCHG XADD CMPXCHG* AADD AAND AOR AXOR CMP*XADD"},
 	{"stack", "PUSH* POP* ENTER LEAVE"},
 	{"flags", "CLC STC CMC CLD STD CLI STI LAHF SAHF SALC"},
-	{"software interrupts", "INT INT1 INT3 INTO BOUND UD0 UD1 UD2"},
+	{"software interrupts", "INT INT1 INT3 INTO BOUND UD0 UD1 UD2 UDB"},
 	{"ports", "IN OUT INS* OUTS*"},
 	{"strings", "MOVSB MOVSW MOVSQ CMPS* SCAS* STOS* LODS*"},
 	{"moves", "MOV MOVZX MOVSX MOVSXD MOVBE MOVNTI MOVDIR* MOVRS LEA XLATB CBW CWDE CDQE CWD CDQ CQO"},
