@@ -147,7 +147,7 @@ func (e *engine) decoderEngine() campaign.DecoderEngine {
 	if e.decoder == nil {
 		return campaign.DecoderEngine{}
 	}
-	d := campaign.DecoderEngine{Name: e.name, New: func() (oracle.Decoder, error) {
+	d := campaign.DecoderEngine{Name: e.name, Modes: campaign.AllModes, New: func() (oracle.Decoder, error) {
 		d, err := e.decoder()
 		return d.Decoder, err
 	}}

@@ -13,6 +13,9 @@ func isVEX(l *oracle.Lexed) bool { return l.Escape == oracle.EscapeVEX }
 func vexWith(l *oracle.Lexed, clear, set byte) (d oracle.Decoded) {
 	var buf [16]byte
 	code := buf[:copy(buf[:], l.Code[min(l.NumPrefix, len(l.Code)):])]
+	if l.AddrSize {
+		code = buf[:15] // without 67 ModRM may ask for more: SIB, and 32 bits for 16
+	}
 	at := 2
 	if len(code) > 3 && code[0] == 0x62 && clear&vexL != 0 {
 		clear &^= vexL
