@@ -78,7 +78,8 @@ func inspectWalled(name string, p depriv.Protocol) (engineFacts, error) {
 		return nil, err
 	}
 	defer e.Close()
-	facts := engineFacts{{"protocol", fmt.Sprintf("%s (%s+hooks crosses for each call of the Bus)", p, strings.TrimSuffix(name, "+hooks"))}}
+	plain, _, _ := strings.Cut(name, "+")
+	facts := engineFacts{{"protocol", fmt.Sprintf("%s (%s+hooks crosses for each call of the Bus; +window and +window-rw show the worker the guest's RAM)", p, plain)}}
 	for _, i := range e.Client().Report() {
 		state := i.Detail
 		if !i.On {

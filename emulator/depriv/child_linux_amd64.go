@@ -12,6 +12,7 @@ import (
 	"github.com/seed-4e121ece/ringfence/emulator/depriv/transport"
 	"github.com/seed-4e121ece/ringfence/emulator/depriv/wire"
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
+	"github.com/seed-4e121ece/ringfence/internal/shm"
 )
 
 // misbehaviours are the ways in which a worker of the tests misbehaves, by
@@ -70,11 +71,23 @@ func prepare(text string, o *order) (transport.Serve, transport.Server, error) {
 	for i := range fds {
 		fds[i] = fdTransport + i
 	}
+	var memory *Memory
+	if o.Memory > 0 && len(fds) > 0 {
+		last := len(fds) - 1
+		data, err := shm.Map(fds[last], o.Memory, o.MemoryWrite)
+		if err != nil {
+			return nil, nil, err
+		}
+		if memory, err = mapped(data); err != nil {
+			return nil, nil, err
+		}
+		fds = fds[:last]
+	}
 	server, err := transport.Accept(o.Transport, fds, o.Batch, o.Spins)
 	if err != nil {
 		return nil, nil, err
 	}
-	return serving(newWorker(&Config{Profile: &o.Profile, ForceWriteback: o.ForceWriteback})), server, nil
+	return serving(newWorker(&Config{Profile: &o.Profile, ForceWriteback: o.ForceWriteback, Memory: memory})), server, nil
 }
 
 // line is the greeting as it is said.

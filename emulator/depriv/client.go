@@ -17,7 +17,10 @@ import (
 type Request struct {
 	// VCPU names the virtual CPU. A worker serves one guest, and wipes what it
 	// holds between its virtual CPUs.
-	VCPU  uint32
+	VCPU uint32
+	// Space is the address space of Config.Memory that the step is in, as
+	// Memory.Space has numbered it; 0 is none.
+	Space uint32
 	State *x86.State
 	Bus   step.Bus
 	// Fx is filled as Stepper.Step fills it.
@@ -40,6 +43,7 @@ type Client struct {
 	sequence uint32
 	stats    Stats
 	place    placement
+	space    uint32
 
 	spare chan started
 	// next is the worker that Replace has put in line.
@@ -112,11 +116,18 @@ func (c *Client) Failure() error {
 // Step implements emulator.Stepper. A step that no worker has answered is
 // Unhandleable, and Failure tells why.
 func (c *Client) Step(state *x86.State, bus step.Bus, fx *step.Effects) step.Outcome {
-	c.one[0] = Request{State: state, Bus: bus, Fx: fx}
+	c.one[0] = Request{State: state, Bus: bus, Fx: fx, Space: c.space}
 	c.StepBatch(c.one[:])
 	c.err = c.one[0].Err
 	return fx.Outcome
 }
+
+// WritesMemory says that the worker may write to Config.Memory.
+func (c *Client) WritesMemory() bool { return c.cfg.Protocol == WindowWrite }
+
+// Enter says in which address space of Config.Memory the steps that follow are;
+// 0 is none.
+func (c *Client) Enter(space uint32) { c.space = space }
 
 // StepBatch steps virtual CPUs that do not depend on one another: the requests
 // cross together, as many at once as Config.Batch says.
@@ -214,7 +225,7 @@ func (c *Client) lose(requests []int, f Finding, reply []byte) {
 	for _, i := range requests {
 		l := &c.lanes[i]
 		l.again(c.cfg.Protocol, f.Kind == Refused)
-		if l.lost >= c.cfg.Attempts && (len(requests) == 1 || c.cfg.Attempts == 1) {
+		if c.cfg.Protocol == WindowWrite || l.lost >= c.cfg.Attempts && (len(requests) == 1 || c.cfg.Attempts == 1) {
 			failed := f
 			failed.Reply = nil
 			l.fail(&failed)

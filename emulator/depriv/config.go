@@ -27,9 +27,18 @@ type Protocol uint8
 const (
 	Message = Protocol(wire.ProtocolMessage)
 	Hooks   = Protocol(wire.ProtocolHooks)
+	// Window and WindowWrite show a guest's RAM to its worker: all of it, and
+	// without the devices, and with WindowWrite past the accessed and dirty bits
+	// too. A step that a worker with WindowWrite has not answered is not run
+	// again: what it has written cannot be told.
+	Window      = Protocol(wire.ProtocolWindow)
+	WindowWrite = Protocol(wire.ProtocolWindowWrite)
 )
 
-var protocolNames = [...]string{Message: "message", Hooks: "hooks"}
+var protocolNames = [...]string{Message: "message", Hooks: "hooks", Window: "window", WindowWrite: "window-rw"}
+
+// Protocols are all protocols.
+func Protocols() []Protocol { return []Protocol{Message, Hooks, Window, WindowWrite} }
 
 // String returns the name, as "message".
 func (p Protocol) String() string {
@@ -72,6 +81,9 @@ type Config struct {
 	// Spins is how often the transport Spin looks before it sleeps, with a PAUSE
 	// between; 0 means DefaultSpins. On a machine with one CPU it is 0.
 	Spins int
+	// Memory is the guest's, for the protocols with a window: read-write for
+	// WindowWrite, else read-only.
+	Memory *Memory
 	// Asked are the mechanisms of the sandbox; 0 means sandbox.All.
 	Asked sandbox.Mechanism
 	// Allowed are those that the machine may refuse. Without, running with less
@@ -121,6 +133,10 @@ func (c Config) complete() (Config, error) {
 		return c, fmt.Errorf("depriv: batches of %d hooks: a hook waits for its answer, so that only one request can cross", c.Batch)
 	case c.Protocol == Hooks && c.Transport == transport.Call:
 		return c, fmt.Errorf("depriv: hooks over a direct call are the Bus itself: step the emulator with it")
+	case c.Protocol >= Window && c.Memory == nil:
+		return c, fmt.Errorf("depriv: protocol %v without Memory: there is no window to look through", c.Protocol)
+	case c.Memory != nil && c.Memory.write != (c.Protocol == WindowWrite):
+		return c, fmt.Errorf("depriv: protocol %v with memory that the worker may write: %v", c.Protocol, c.Memory.write)
 	case c.Timeout < 0 || c.Attempts < 0 || c.Spins < 0:
 		return c, fmt.Errorf("depriv: timeout %v, %d attempts, %d spins: want nothing below 0", c.Timeout, c.Attempts, c.Spins)
 	}

@@ -1,6 +1,7 @@
 package depriv
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"runtime"
@@ -19,11 +20,23 @@ import (
 	"github.com/seed-4e121ece/ringfence/internal/hostcpu"
 )
 
+// newMemory gives cfg the window that its protocol needs.
+func newMemory(t testing.TB, cfg *Config) {
+	if cfg.Protocol < Window || cfg.Memory != nil {
+		return
+	}
+	m, err := NewMemory(1<<20, cfg.Protocol == WindowWrite)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
+	cfg.Memory = m
+}
+
 // newClient makes a client, or skips the test where the machine cannot have
 // one; RINGFENCE_REQUIRE=depriv makes that a failure.
 func newClient(t testing.TB, cfg Config) *Client {
 	t.Helper()
 	cfg.Profile = hostcpu.Profile()
+	newMemory(t, &cfg)
 	c, err := New(cfg)
 	if err != nil {
 		if cfg.Transport.Walled() && !slices.Contains(strings.Split(os.Getenv("RINGFENCE_REQUIRE"), ","), "depriv") &&
@@ -51,20 +64,50 @@ type bed struct {
 	state x86.State
 	m     *machine.Machine
 	fx    step.Effects
+	// space is that of the window which shows the memory; 0 without.
+	space uint32
 }
 
 func newBed(t testing.TB) *bed {
 	t.Helper()
-	m, err := machine.New(machine.Config{
+	return newBedIn(t, nil)
+}
+
+// newBedIn makes a virtual CPU whose memory is in a window; nil has none.
+func newBedIn(t testing.TB, w *Memory) *bed {
+	t.Helper()
+	cfg := machine.Config{
 		AlignmentMask: true,
 		Pages: []machine.Pages{
 			{Address: codeAt, Count: 2, Protection: machine.User | machine.Exec},
 			{Address: dataAt, Count: 2, Protection: machine.User | machine.Write},
 			{Address: stackAt, Count: 2, Protection: machine.User | machine.Write},
 		},
-	})
+	}
+	if w != nil {
+		cfg.Storage, cfg.Foreign = w.Alloc, w.write
+	}
+	m, err := machine.New(cfg)
 	require.NoError(t, err)
-	return &bed{m: m}
+	b := &bed{m: m}
+	if w != nil {
+		var list []Mapping
+		for i, p := range m.Pages() {
+			list = append(list, Mapping{Linear: p.Address, Memory: m.Storage(i), Write: p.Protection&machine.Write != 0, User: true})
+		}
+		b.space, err = w.Space(list)
+		require.NoError(t, err)
+	}
+	return b
+}
+
+// memory is what is in the pages.
+func (b *bed) memory() []byte {
+	var all []byte
+	for i := range b.m.Pages() {
+		all = append(all, b.m.Storage(i)...)
+	}
+	return all
 }
 
 // load prepares an instruction.
@@ -82,42 +125,44 @@ func (b *bed) load(code string) {
 	b.fx.Resume = false
 }
 
-// crossings are what each class of instruction costs with ProtocolMessage, and
-// the calls of the Bus that it makes.
+// crossings are what each class of instruction costs with Message and with each
+// window, and the calls of the Bus that it makes.
 var crossings = []struct {
-	name, code     string
-	message, hooks int
+	name, code string
+	// want is by Protocol.
+	want [4]int
 }{
-	{"register", "\x48\x01\xd8", 1, 2},
-	{"load", "\x48\x8b\x03", 2, 3},
-	{"store", "\x48\x89\x03", 1, 3},
-	{"read-modify-write", "\x48\x01\x03", 2, 3},
-	{"locked", "\xf0\x48\x01\x03", 2, 3},
-	{"push", "\x50", 1, 3},
-	{"pop", "\x58", 2, 3},
-	{"branch", "\xeb\x10", 1, 3},
-	{"call", "\xe8\x10\x00\x00\x00", 1, 4},
-	{"return", "\xc3", 2, 4},
-	{"string", "\xa4", 2, 4},
-	{"divide by zero", "\x48\x31\xc9\x48\xf7\xf1", 1, 2},
-	{"undefined", "\x0f\x0b", 1, 2},
-	{"page fault", "\x48\x8b\x00", 2, 3},
+	{"register", "\x48\x01\xd8", [4]int{1, 2, 1, 1}},
+	{"load", "\x48\x8b\x03", [4]int{2, 3, 1, 1}},
+	{"store", "\x48\x89\x03", [4]int{1, 3, 1, 1}},
+	{"read-modify-write", "\x48\x01\x03", [4]int{2, 3, 1, 1}},
+	{"locked", "\xf0\x48\x01\x03", [4]int{2, 3, 1, 1}},
+	{"push", "\x50", [4]int{1, 3, 1, 1}},
+	{"pop", "\x58", [4]int{2, 3, 1, 1}},
+	{"branch", "\xeb\x10", [4]int{1, 3, 1, 1}},
+	{"call", "\xe8\x10\x00\x00\x00", [4]int{1, 4, 1, 1}},
+	{"return", "\xc3", [4]int{2, 4, 1, 1}},
+	{"string", "\xa4", [4]int{2, 4, 1, 1}},
+	{"16 bytes", "\x48\x0f\xc7\x0b", [4]int{2, 3, 1, 1}},
+	{"divide by zero", "\x48\x31\xc9\x48\xf7\xf1", [4]int{1, 2, 1, 1}},
+	{"undefined", "\x0f\x0b", [4]int{1, 2, 1, 1}},
+	{"page fault", "\x48\x8b\x00", [4]int{2, 3, 2, 2}},
+	{"read-only", "\x48\x01\x1d\x00\x01\x00\x00", [4]int{2, 3, 2, 2}},
 }
 
 func TestCrossings(t *testing.T) {
-	for _, p := range []Protocol{Message, Hooks} {
-		c := newClient(t, Config{Transport: transport.Chan, Protocol: p})
-		b := newBed(t)
+	for _, p := range Protocols() {
+		cfg := Config{Transport: transport.Chan, Protocol: p}
+		newMemory(t, &cfg)
+		c := newClient(t, cfg)
+		b := newBedIn(t, cfg.Memory)
+		c.Enter(b.space)
 		for _, x := range crossings {
 			b.load(x.code)
 			before := c.Stats().Crossings
 			out := c.Step(&b.state, b.m, &b.fx)
 			require.NoError(t, c.Failure(), x.name)
-			want := x.message
-			if p == Hooks {
-				want = x.hooks
-			}
-			require.EqualValues(t, want, c.Stats().Crossings-before, "%v, %s: %v", p, x.name, out)
+			require.EqualValues(t, x.want[p], c.Stats().Crossings-before, "%v, %s: %v", p, x.name, out)
 		}
 	}
 }
@@ -126,13 +171,16 @@ func TestCrossings(t *testing.T) {
 // protocol.
 func TestTransports(t *testing.T) {
 	for _, k := range transport.Kinds() {
-		for _, p := range []Protocol{Message, Hooks} {
+		for _, p := range Protocols() {
 			if k == transport.Call && p == Hooks {
 				continue
 			}
 			t.Run(k.String()+"/"+p.String(), func(t *testing.T) {
-				c := newClient(t, Config{Transport: k, Protocol: p, NoSpare: true, Timeout: time.Minute})
-				b, plain := newBed(t), newBed(t)
+				cfg := Config{Transport: k, Protocol: p, NoSpare: true, Timeout: time.Minute}
+				newMemory(t, &cfg)
+				c := newClient(t, cfg)
+				b, plain := newBedIn(t, cfg.Memory), newBed(t)
+				c.Enter(b.space)
 				e := emulator.New(hostcpu.Profile(), plain.m.Hooks()&^repeats)
 				for range 3 {
 					for _, x := range crossings {
@@ -141,11 +189,15 @@ func TestTransports(t *testing.T) {
 						out := c.Step(&b.state, b.m, &b.fx)
 						require.NoError(t, c.Failure(), x.name)
 						require.Equal(t, e.Step(&plain.state, plain.m, &plain.fx), out, x.name)
-						same, field := emulator.Equal(&plain.fx, &b.fx)
-						require.True(t, same, "%s: %s", x.name, field)
+						if p != WindowWrite { // which has written already
+							same, field := emulator.Equal(&plain.fx, &b.fx)
+							require.True(t, same, "%s: %s", x.name, field)
+						}
+						require.Equal(t, plain.fx.Accesses[:plain.fx.NumAccesses], b.fx.Accesses[:b.fx.NumAccesses], x.name)
 						require.Equal(t, plain.fx.Inst, b.fx.Inst, x.name)
 						require.Equal(t, plain.fx.Apply(&plain.state, plain.m), b.fx.Apply(&b.state, b.m), x.name)
 						require.Equal(t, plain.state, b.state, x.name)
+						require.True(t, bytes.Equal(plain.memory(), b.memory()), x.name)
 					}
 				}
 			})

@@ -17,6 +17,8 @@ type lane struct {
 	bus    step.Bus
 	fx     *step.Effects
 	vcpu   uint32
+	// space is the address space of the window.
+	space uint32
 	// inst is the instruction to go on with, valid if resume is set.
 	inst   wire.Inst
 	resume bool
@@ -42,7 +44,7 @@ const repeats = step.HookRepeatIn | step.HookRepeatOut | step.HookRepeatMove | s
 
 // start begins a step.
 func (l *lane) start(r *Request, bits uint8, p Protocol) {
-	l.bus, l.fx, l.vcpu = r.Bus, r.Fx, r.VCPU
+	l.bus, l.fx, l.vcpu, l.space = r.Bus, r.Fx, r.VCPU, r.Space
 	l.waiting, l.done, l.lost, l.err = false, false, 0, nil
 	l.record.Start(r.State, r.Bus.Hooks()&^repeats, bits)
 	l.resume = r.Fx.Resume
@@ -83,7 +85,7 @@ func (l *lane) again(p Protocol, malice bool) {
 // write writes the request and returns whether it fits.
 func (l *lane) write(b []byte, p Protocol) {
 	r := wire.NewRequest(b)
-	*r = wire.Request{Sequence: l.sequence, Kind: wire.RequestStep, Protocol: uint8(p), VCPU: l.vcpu, Hooks: uint32(l.record.Hooks)}
+	*r = wire.Request{Sequence: l.sequence, Kind: wire.RequestStep, Protocol: uint8(p), VCPU: l.vcpu, Space: l.space, Hooks: uint32(l.record.Hooks)}
 	rec := &l.record
 	if l.waiting {
 		last := rec.Answers[rec.N-1 : rec.N]
@@ -122,12 +124,18 @@ func (l *lane) read(v *wire.ReplyView, p Protocol) error {
 	}
 	for i := range v.Questions {
 		q := &v.Questions[i]
+		if l.record.N == wire.MaxAnswers {
+			return fmt.Errorf("%w: more than %d questions", errMalformed, wire.MaxAnswers)
+		}
+		if q.Kind&wire.Done != 0 && p == WindowWrite && v.Kind == wire.ReplyEffects {
+			if err := l.noted(q, len(v.Wide)); err != nil {
+				return err
+			}
+			continue
+		}
 		open := v.Kind == wire.ReplyNeed && i == len(v.Questions)-1
 		if !open && !judge.MayAssume(q.Kind) {
 			return fmt.Errorf("%w: question of kind %d with an assumed answer", errMalformed, q.Kind)
-		}
-		if l.record.N == wire.MaxAnswers {
-			return fmt.Errorf("%w: more than %d questions", errMalformed, wire.MaxAnswers)
 		}
 		if err := l.record.Question(q, len(v.Wide)); err != nil {
 			return err
@@ -150,6 +158,25 @@ func (l *lane) read(v *wire.ReplyView, p Protocol) error {
 	}
 	l.fill(v)
 	l.done = true
+	return nil
+}
+
+// noted takes down an access that the worker has carried out in its window: for
+// the log of accesses. It gives leave to nothing.
+func (l *lane) noted(q *wire.Question, wide int) error {
+	r := &l.record
+	is := *q
+	is.Kind &^= wire.Done
+	switch is.Kind {
+	case wire.AskRead, wire.AskReadBytes, wire.AskProbe, wire.AskProbeBytes:
+	default:
+		return fmt.Errorf("%w: question of kind %d that was answered by the worker", errMalformed, is.Kind)
+	}
+	if err := r.Question(&is, wide); err != nil {
+		return err
+	}
+	r.Questions[r.N], r.Answers[r.N] = *q, wire.Answer{Kind: q.Kind}
+	r.N++
 	return nil
 }
 
@@ -211,7 +238,7 @@ func (l *lane) logAccesses() {
 	n := 0
 	for i := range l.record.Questions[:l.record.N] {
 		q := &l.record.Questions[i]
-		switch q.Kind {
+		switch q.Kind &^ wire.Done {
 		case wire.AskRead, wire.AskReadBytes, wire.AskProbe, wire.AskProbeBytes, wire.AskEnqueue:
 			if n < step.MaxAccesses {
 				l.fx.Accesses[n] = q.Access()

@@ -37,7 +37,7 @@ func newWorker(cfg *Config) *worker.Worker {
 	if cfg.ForceWriteback {
 		options = append(options, emulator.ForceWriteback())
 	}
-	return worker.New(cfg.Profile, nil, options...)
+	return worker.New(cfg.Profile, cfg.Memory.view(), options...)
 }
 
 // serving answers the requests that a server holds.

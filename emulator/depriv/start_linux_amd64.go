@@ -36,7 +36,10 @@ type order struct {
 	ForceWriteback bool
 	Asked          sandbox.Mechanism
 	Descriptors    int
-	Mode           string
+	// Memory is the size of the window, 0 without; its descriptor is the last.
+	Memory      int
+	MemoryWrite bool
+	Mode        string
 }
 
 // greeting is what a worker says when it is ready, or why it cannot be.
@@ -88,11 +91,18 @@ func startWith(cfg *Config, img *spawn.Image, asked sandbox.Mechanism, before er
 	if err != nil {
 		return nil, nil, fmt.Errorf("depriv: %w", err)
 	}
+	if cfg.Memory != nil {
+		f, err := cfg.Memory.file()
+		if err != nil {
+			closeFiles(files)
+			_ = conn.Close() // err tells more
+			return nil, nil, fmt.Errorf("depriv: %w", err)
+		}
+		files = append(files, f)
+	}
 	p := &peer{conn: conn, cpu: -1, executable: cfg.Executable}
 	defer func() {
-		for _, f := range files {
-			f.Close()
-		}
+		closeFiles(files)
 		if err != nil || refused != nil {
 			p.close()
 		}
@@ -105,7 +115,7 @@ func startWith(cfg *Config, img *spawn.Image, asked sandbox.Mechanism, before er
 	defer end.Close()
 	text, err := json.Marshal(order{
 		Transport: cfg.Transport, Batch: cfg.Batch, Spins: spins, Profile: *cfg.Profile, ForceWriteback: cfg.ForceWriteback,
-		Asked: asked, Descriptors: len(files), Mode: cfg.mode,
+		Asked: asked, Descriptors: len(files), Memory: cfg.Memory.size(), MemoryWrite: cfg.Protocol == WindowWrite, Mode: cfg.mode,
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("depriv: %w", err)
@@ -123,6 +133,12 @@ func startWith(cfg *Config, img *spawn.Image, asked sandbox.Mechanism, before er
 		return nil, nil, err
 	}
 	return p, nil, nil
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
 }
 
 // namespaceRefused says that a start failed as it does where namespaces are not

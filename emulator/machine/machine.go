@@ -80,6 +80,12 @@ type Config struct {
 	GDT []uint64
 	// Without are hooks that are not offered although the machine has them.
 	Without step.Hooks
+	// Storage gives the memory that a run of pages is kept in, nil if there is
+	// none left; without it the machine makes its own.
+	Storage func(bytes int) []byte
+	// Foreign says that others write to pages that allow it, so that the machine
+	// cannot know what has changed: it restores all of them.
+	Foreign bool
 }
 
 // Machine is a Bus. It is used by one goroutine at a time.
@@ -194,6 +200,7 @@ func New(cfg Config) (*Machine, error) {
 	}
 	m.hooks = offered(&cfg) &^ cfg.Without
 	m.dirty = make([]*page, 0, len(m.pages))
+	m.suspect()
 	m.state = &x86.State{Mode: x86.Long64, StackWidth: 64, CPL: 3}
 	m.flatSegments()
 	m.Begin()
@@ -205,7 +212,12 @@ func (m *Machine) addPages(list []Pages) error {
 		if p.Address%PageSize != 0 || p.Count <= 0 {
 			return fmt.Errorf("machine: %d pages at %#x: want a multiple of %#x and at least one page", p.Count, p.Address, PageSize)
 		}
-		r := run{p.Address, make([]byte, p.Count*PageSize), p.Fill}
+		r := run{p.Address, nil, p.Fill}
+		if m.cfg.Storage == nil {
+			r.data = make([]byte, p.Count*PageSize)
+		} else if r.data = m.cfg.Storage(p.Count * PageSize); len(r.data) != p.Count*PageSize {
+			return fmt.Errorf("machine: storage of %d bytes for %d pages at %#x", len(r.data), p.Count, p.Address)
+		}
 		fill(r.data, p.Fill)
 		m.runs = append(m.runs, r)
 		for i := range p.Count {
@@ -320,6 +332,7 @@ func (m *Machine) restore() {
 		p.lo, p.hi = 0, 0
 	}
 	m.dirty = m.dirty[:0]
+	m.suspect()
 	at, n := m.code.address, m.code.n
 	for n > 0 {
 		off := int(at % PageSize)
@@ -332,6 +345,25 @@ func (m *Machine) restore() {
 	}
 	m.code.n = 0
 }
+
+// suspect takes all pages that others may write for written.
+func (m *Machine) suspect() {
+	if !m.cfg.Foreign {
+		return
+	}
+	for i := range m.pages {
+		if p := &m.pages[i]; p.prot&Write != 0 {
+			p.lo, p.hi = 0, PageSize
+			m.dirty = append(m.dirty, p)
+		}
+	}
+}
+
+// Pages are those that the machine was made with.
+func (m *Machine) Pages() []Pages { return m.cfg.Pages }
+
+// Storage returns what the pages of Config.Pages[i] are kept in.
+func (m *Machine) Storage(i int) []byte { return m.runs[i].data }
 
 // Save copies the content of the windows to memory.
 func (m *Machine) Save(memory []byte) {

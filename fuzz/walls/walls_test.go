@@ -38,8 +38,10 @@ func names() []string {
 	var all []string
 	for _, k := range transport.Kinds() {
 		all = append(all, walled.Prefix+k.String())
-		if k != transport.Call {
-			all = append(all, walled.Prefix+k.String()+"+hooks")
+		for _, p := range depriv.Protocols()[1:] {
+			if k != transport.Call || p != depriv.Hooks {
+				all = append(all, walled.Prefix+k.String()+"+"+p.String())
+			}
 		}
 	}
 	return all

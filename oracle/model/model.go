@@ -26,8 +26,10 @@ const maxRetries = 8
 type Executor struct {
 	name    string
 	profile *isa.Profile
-	make    func(step.Hooks) emulator.Stepper
-	fx      *step.Effects
+	make    func(*machine.Machine) emulator.Stepper
+	// configure changes how the machine of a layout is made; nil leaves it.
+	configure func(*machine.Config)
+	fx        *step.Effects
 	// beds are the machines, one a layout; bed is the one used last.
 	beds     []*bed
 	bed      *bed
@@ -66,7 +68,16 @@ func WithName(name string) Option { return func(e *Executor) { e.name = name } }
 // WithStepper makes the executor run another Stepper than the emulator: new is
 // called once for each layout of memory, with the hooks that its Bus offers.
 func WithStepper(new func(step.Hooks) emulator.Stepper) Option {
-	return func(e *Executor) { e.make = new }
+	return func(e *Executor) {
+		e.make = func(m *machine.Machine) emulator.Stepper { return new(m.Hooks()) }
+	}
+}
+
+// WithMachine has the executor run a Stepper that must know the machine: before
+// one is made for a layout of memory, configure may change how, and then new
+// makes the stepper for it.
+func WithMachine(configure func(*machine.Config), new func(*machine.Machine) emulator.Stepper) Option {
+	return func(e *Executor) { e.configure, e.make = configure, new }
 }
 
 // WithAccesses makes the executor report the log of memory accesses in
@@ -76,7 +87,7 @@ func WithAccesses() Option { return func(e *Executor) { e.accesses = true } }
 // New returns an executor of the emulator with that profile.
 func New(p *isa.Profile, options ...Option) *Executor {
 	e := &Executor{name: Name, profile: p, fx: new(step.Effects)}
-	e.make = func(h step.Hooks) emulator.Stepper { return emulator.New(p, h) }
+	e.make = func(m *machine.Machine) emulator.Stepper { return emulator.New(p, m.Hooks()) }
 	for _, o := range options {
 		o(e)
 	}
@@ -177,11 +188,14 @@ func (e *Executor) newBed(l *oracle.Layout) (*bed, error) {
 	for _, w := range l.Windows {
 		cfg.Windows = append(cfg.Windows, machine.Window{Address: w.Address, Length: w.Length})
 	}
+	if e.configure != nil {
+		e.configure(&cfg)
+	}
 	m, err := machine.New(cfg)
 	if err != nil {
 		return nil, err
 	}
-	b := &bed{layout: l, machine: m, stepper: e.make(m.Hooks()), maxIterations: 2 * bytes}
+	b := &bed{layout: l, machine: m, stepper: e.make(m), maxIterations: 2 * bytes}
 	b.fallible, _ = b.stepper.(Fallible)
 	return b, nil
 }

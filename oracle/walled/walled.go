@@ -3,13 +3,16 @@
 package walled
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/seed-4e121ece/ringfence/emulator"
 	"github.com/seed-4e121ece/ringfence/emulator/depriv"
 	"github.com/seed-4e121ece/ringfence/emulator/depriv/transport"
+	"github.com/seed-4e121ece/ringfence/emulator/machine"
 	"github.com/seed-4e121ece/ringfence/emulator/step"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/oracle"
 	"github.com/seed-4e121ece/ringfence/oracle/model"
 )
@@ -42,6 +45,7 @@ func Parse(name string) (transport.Kind, depriv.Protocol, error) {
 type Executor struct {
 	*model.Executor
 	client *depriv.Client
+	memory *depriv.Memory
 }
 
 var _ oracle.Executor = (*Executor)(nil)
@@ -53,12 +57,58 @@ func New(name string, cfg depriv.Config, options ...model.Option) (*Executor, er
 	if cfg.Transport, cfg.Protocol, err = Parse(name); err != nil {
 		return nil, err
 	}
-	c, err := depriv.New(cfg)
-	if err != nil {
+	e := &Executor{}
+	if cfg.Protocol == depriv.Window || cfg.Protocol == depriv.WindowWrite {
+		if e.memory, err = depriv.NewMemory(windowSize, cfg.Protocol == depriv.WindowWrite); err != nil {
+			return nil, err
+		}
+		cfg.Memory = e.memory
+		options = append(options, model.WithMachine(e.configure, e.stepper))
+	} else {
+		options = append(options, model.WithStepper(func(step.Hooks) emulator.Stepper { return e.client }))
+	}
+	if e.client, err = depriv.New(cfg); err != nil {
+		e.closeMemory()
 		return nil, err
 	}
-	options = append(options, model.WithName(name), model.WithStepper(func(step.Hooks) emulator.Stepper { return c }))
-	return &Executor{Executor: model.New(cfg.Profile, options...), client: c}, nil
+	e.Executor = model.New(cfg.Profile, append(options, model.WithName(name))...)
+	return e, nil
+}
+
+// windowSize is how much memory the worker sees of the cases, in bytes: that of
+// some thirty layouts.
+const windowSize = 4 << 20
+
+// configure has a machine keep its pages in the window.
+func (e *Executor) configure(c *machine.Config) {
+	c.Storage, c.Foreign = e.memory.Alloc, e.client.WritesMemory()
+}
+
+// stepper shows the worker a machine.
+func (e *Executor) stepper(m *machine.Machine) emulator.Stepper {
+	var list []depriv.Mapping
+	for i, p := range m.Pages() {
+		list = append(list, depriv.Mapping{
+			Linear: p.Address, Memory: m.Storage(i), Write: p.Protection&machine.Write != 0, User: p.Protection&machine.User != 0,
+		})
+	}
+	space, err := e.memory.Space(list)
+	if err != nil {
+		space = 0 // a layout too many: its cases have no window, and are right all the same
+	}
+	return &inSpace{e.client, space}
+}
+
+// inSpace is the client with the memory of one machine in its window.
+type inSpace struct {
+	*depriv.Client
+	space uint32
+}
+
+// Step implements emulator.Stepper.
+func (s *inSpace) Step(state *x86.State, bus step.Bus, fx *step.Effects) step.Outcome {
+	s.Enter(s.space)
+	return s.Client.Step(state, bus, fx)
 }
 
 // Client is the near end of the wall.
@@ -76,4 +126,11 @@ func (e *Executor) Run(cases []oracle.Case, results []oracle.Result) error {
 }
 
 // Close ends the workers.
-func (e *Executor) Close() error { return e.client.Close() }
+func (e *Executor) Close() error { return errors.Join(e.client.Close(), e.closeMemory()) }
+
+func (e *Executor) closeMemory() error {
+	if e.memory == nil {
+		return nil
+	}
+	return e.memory.Close()
+}

@@ -14,7 +14,7 @@ package wire
 
 // Version is the version of the messages; two ends with different ones do not
 // talk to each other.
-const Version = 1
+const Version = 2
 
 // Capacities of a message.
 const (
@@ -64,8 +64,13 @@ const (
 	// ProtocolHooks crosses for each call of the Bus, as Xen's hooks would.
 	ProtocolHooks
 	// ProtocolWindow is ProtocolMessage with the guest's memory mapped read-only
-	// in the worker, which takes from there what it would have to ask for.
+	// in the worker, which takes from there what it would have to ask for. The
+	// caller asks the Bus all the same, so that a wrong look costs a crossing.
 	ProtocolWindow
+	// ProtocolWindowWrite is ProtocolWindow with the memory mapped read-write: a
+	// step whose every access is to it reads and writes there, and the caller
+	// only learns of the accesses.
+	ProtocolWindowWrite
 )
 
 // FlagResume of a request: go on with the repeated instruction in Inst.
@@ -79,7 +84,8 @@ type Request struct {
 	// VCPU names the virtual CPU: the worker wipes what it holds when it changes.
 	VCPU, Hooks uint32
 	Selector    [6]uint16
-	_           uint32
+	// Space is the address space of the window to look in, from 1 on; 0 is none.
+	Space       uint32
 	RIP, RFLAGS uint64
 	GPR         [16]uint64
 	_           uint64
@@ -172,6 +178,10 @@ const (
 	AskVMFunc
 	NumAsk
 )
+
+// Done is set in the kind of a question that asks nothing any more: an access
+// that a worker with ProtocolWindowWrite has carried out itself.
+const Done QuestionKind = 0x80
 
 // Question is one call of the Bus.
 type Question struct {

@@ -35,6 +35,8 @@ type bus struct {
 
 	state  *wire.Request
 	window *Window
+	// space is the address space of the request in hand; nil without a window.
+	space *Space
 
 	// Of ProtocolHooks: where the reply goes, how it crosses, and the sequence
 	// number of the request in hand.
@@ -53,6 +55,7 @@ func (b *bus) start(v *wire.RequestView, rep []byte, cross Cross) {
 	b.at, b.num, b.numWide = 0, 0, 0
 	b.missing, b.probed, b.fault = false, false, ""
 	b.state, b.rep, b.cross, b.sequence = v.Request, rep, cross, 0
+	b.space = b.window.Space(v.Space)
 }
 
 // asked are the questions without an answer in the request.
@@ -184,13 +187,9 @@ func (b *bus) Fetch(offset uint64, buf []byte, ev *x86.Event) (int, step.Outcome
 func (b *bus) Read(at step.Access, ev *x86.Event) (uint64, step.Outcome) {
 	q := wire.Question{Kind: wire.AskRead}
 	q.PutAccess(&at)
-	seen := false
-	if b.protocol == wire.ProtocolWindow && b.at == len(b.answers) {
-		var buf [8]byte
-		if seen = b.look(&at, buf[:at.Size&15]); seen {
-			q.Assumed = binary.LittleEndian.Uint64(buf[:])
-		}
-	}
+	var buf [8]byte
+	seen := b.look(&at, buf[:min(at.Size, 8)])
+	q.Assumed = binary.LittleEndian.Uint64(buf[:])
 	a := b.ask(&q, seen)
 	if a == nil {
 		return q.Assumed, b.end(a, ev, seen)
@@ -204,7 +203,7 @@ func (b *bus) ReadBytes(at step.Access, buf []byte, ev *x86.Event) step.Outcome 
 	q.PutAccess(&at)
 	seen := false
 	if b.at == len(b.answers) {
-		if seen = b.protocol == wire.ProtocolWindow && b.look(&at, buf); !seen {
+		if seen = b.look(&at, buf); !seen {
 			clear(buf)
 		}
 		q.Wide = b.putData(buf)

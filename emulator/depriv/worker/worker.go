@@ -31,7 +31,7 @@ type Worker struct {
 type Cross func(length int) []byte
 
 // New returns a worker that emulates the CPU that p describes. memory is the
-// guest's, for ProtocolWindow; nil without.
+// guest's, for the protocols with a window; nil without.
 func New(p *isa.Profile, memory *Window, options ...emulator.Option) *Worker {
 	w := &Worker{emulator: emulator.New(p, 0, options...)}
 	w.bus.window = memory
@@ -65,7 +65,7 @@ func (w *Worker) answer(req, rep []byte, cross Cross) (int, bool) {
 		*wire.NewReply(rep) = wire.Reply{Sequence: v.Sequence, Kind: wire.ReplyEcho}
 		return wire.FinishReply(rep, nil, nil, nil, nil), true
 	}
-	if v.Kind != wire.RequestStep || v.Protocol > wire.ProtocolWindow || v.Mode > uint8(x86.Long64) {
+	if v.Kind != wire.RequestStep || v.Protocol > wire.ProtocolWindowWrite || v.Mode > uint8(x86.Long64) {
 		return fail(rep, v.Sequence, fmt.Sprintf("request of kind %d, protocol %d, mode %d", v.Kind, v.Protocol, v.Mode)), false
 	}
 	hooks := step.Hooks(v.Hooks)
@@ -89,6 +89,9 @@ func (w *Worker) answer(req, rep []byte, cross Cross) (int, bool) {
 	}
 	if w.bus.sequence != 0 {
 		sequence = w.bus.sequence
+	}
+	if !w.bus.missing {
+		w.bus.commit(&w.fx)
 	}
 	return w.reply(rep, sequence), true
 }
