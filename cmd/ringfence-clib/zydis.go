@@ -72,10 +72,9 @@ var zydisModes = map[x86.Mode][2]uintptr{
 }
 
 // zydisOptions are the decoder modes that are set, 0 is off: AMD's near
-// branches, the instructions of Knights Corner, and MPX, which the table has as
-// the reserved NOPs that they are on the CPUs of today; on are CET, LZCNT,
-// TZCNT, WBNOINVD and CLDEMOTE.
-var zydisOptions = map[uintptr]uintptr{1: 0, 2: 0, 3: 0, 4: 1, 5: 1, 6: 1, 7: 1, 8: 1}
+// branches and the instructions of Knights Corner; on are MPX, CET, LZCNT, TZCNT,
+// WBNOINVD and CLDEMOTE.
+var zydisOptions = map[uintptr]uintptr{1: 0, 2: 0, 3: 1, 4: 1, 5: 1, 6: 1, 7: 1, 8: 1}
 
 // zydis is the library.
 type zydis struct {

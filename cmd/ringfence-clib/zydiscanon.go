@@ -172,6 +172,14 @@ func (z *zydis) immediates(mode x86.Mode, d *oracle.Decoded) {
 	}
 }
 
+// addressOnly is of memory operands that are not accessed: an override changes
+// nothing, and Zydis leaves it out.
+func (z *zydis) addressOnly(d *oracle.Decoded) {
+	if s := z.override(); s != x86.SegNone && d.Operands[1].Kind == oracle.OperandMemory {
+		d.Operands[1].Segment = s
+	}
+}
+
 // zydisShapes are the rules for the operands of single instructions.
 var zydisShapes = func() map[string]func(z *zydis, d *oracle.Decoded) {
 	m := map[string]func(z *zydis, d *oracle.Decoded){
@@ -188,13 +196,11 @@ var zydisShapes = func() map[string]func(z *zydis, d *oracle.Decoded) {
 			}
 			keep(d, 1)
 		},
-		// An override changes nothing, and Zydis leaves it out.
 		"LEA": func(z *zydis, d *oracle.Decoded) {
 			memorySize(d, 0)
-			if s := z.override(); s != x86.SegNone {
-				d.Operands[1].Segment = s
-			}
+			z.addressOnly(d)
 		},
+		"BNDMK": (*zydis).addressOnly, "BNDCL": (*zydis).addressOnly, "BNDCU": (*zydis).addressOnly, "BNDCN": (*zydis).addressOnly,
 		// An absolute offset has no sign.
 		"MOV": func(z *zydis, d *oracle.Decoded) {
 			if op := z.in.u8(zydisOpcode); z.in.u32(zydisMap) != 0 || op < 0xa0 || op > 0xa3 {
@@ -206,6 +212,9 @@ var zydisShapes = func() map[string]func(z *zydis, d *oracle.Decoded) {
 				}
 			}
 		},
+		// mib names no size; Zydis gives the part of the table's entry that is used.
+		"BNDLDX": func(_ *zydis, d *oracle.Decoded) { memorySize(d, 0) },
+		"BNDSTX": func(_ *zydis, d *oracle.Decoded) { memorySize(d, 0) },
 		// ST(0) is not written.
 		"FUCOMP": func(_ *zydis, d *oracle.Decoded) { last(d) },
 		// A selector has 16 bits.

@@ -50,8 +50,8 @@ const (
 	hotDebug
 	hotMask // ModRM.reg is an opmask register, or VEX.vvvv is
 	hotDistinct
-	hotTile // a register field names a tile
-	hotIs4  // the immediate names a register
+	hotFew // a register field names a tile or a bound register
+	hotIs4 // the immediate names a register
 )
 
 // The bits of a context, by which a row is selected among those of an opcode.
@@ -441,7 +441,7 @@ func (c *cursor) check(in *Inst, h *hot, p *isa.Profile) Reason {
 	if in.Row >= firstEVEX && !c.evexOperands(in, h, &evexForms[in.Row-firstEVEX]) {
 		return in.fail(c, Undefined)
 	}
-	if h.flags&(hotNoVVVV|hotVSIB|hotControl|hotDebug|hotMask|hotDistinct|hotTile|hotIs4) != 0 && !c.registersValid(in, h) {
+	if h.flags&(hotNoVVVV|hotVSIB|hotControl|hotDebug|hotMask|hotDistinct|hotFew|hotIs4) != 0 && !c.registersValid(in, h) {
 		return in.fail(c, Undefined)
 	}
 	if h.feature != 0 && (!p.Features.Has(isa.Feature(h.feature)) || !p.Features.Has(isa.Feature(h.also))) {
@@ -467,7 +467,7 @@ func (c *cursor) registersValid(in *Inst, h *hot) bool {
 	if h.flags&hotMask != 0 && (in.Reg >= 8 || in.Map < isa.MapEVEX1 && in.VVVV >= 8) {
 		return false
 	}
-	if h.flags&hotTile != 0 && !in.tilesExist() {
+	if h.flags&hotFew != 0 && !c.fewExist(in) {
 		return false
 	}
 	if h.flags&hotIs4 != 0 && c.info.long == 0 {
@@ -500,17 +500,6 @@ func (in *Inst) distinct() bool {
 		return false
 	}
 	return in.Map >= isa.MapEVEX1 || in.RM != in.VVVV
-}
-
-// tilesExist says whether the tiles that the fields name are among the eight.
-func (in *Inst) tilesExist() bool {
-	row := isa.Get(in.Row)
-	for i := range row.Operands[:row.NumOperands] {
-		if o := &row.Operands[i]; o.Class == x86.ClassTile && in.register(o).Reg >= 8 {
-			return false
-		}
-	}
-	return true
 }
 
 // immediates reads the immediates of the row, and the offset of moffs.

@@ -40,7 +40,8 @@ type Form struct {
 }
 
 // Encode appends an encoding of the row to dst. It returns dst as it was when
-// the row has none in this mode.
+// the row has none in this mode. Where all encodings are another row's on a CPU
+// with that one's feature (Fallback), it is one of these.
 func Encode(dst []byte, id isa.ID, mode x86.Mode, f Form) []byte {
 	row := isa.Get(id)
 	e := encoder{row: row, f: f, width: mode.Width(), out: dst}
@@ -109,6 +110,7 @@ func (e *encoder) choose() bool {
 		e.rm = 1 // 90 is NOP
 	}
 	e.existingRegister()
+	e.existingBound()
 	if e.row.Attr&isa.AttrDistinct != 0 {
 		e.makeDistinct()
 	}
@@ -185,8 +187,8 @@ func (e *encoder) sizes(p *isa.Pattern) bool {
 		}
 	}
 	want := p.AddrSize
-	if e.row.Attr&isa.AttrVSIB != 0 && e.addrSize == 2 {
-		want = 4 // 16-bit addresses have no SIB
+	if (e.row.Attr&isa.AttrVSIB != 0 || e.row.Feature == isa.FeatureMPX) && e.addrSize == 2 {
+		want = 4 // 16-bit addresses have no SIB, and MPX has none of them
 	}
 	if want != 0 && want != e.addrSize {
 		if want != other {
@@ -214,6 +216,11 @@ func (e *encoder) sizes(p *isa.Pattern) bool {
 // selectRow tries the operand sizes that prefixes can give, the one that the
 // form asks for first, on either vendor's CPUs.
 func (e *encoder) selectRow() bool {
+	return e.selectBy(func(id uint16) bool { return id == uint16(e.row.ID) }) ||
+		e.selectBy(func(id uint16) bool { return hots[id].fallback == uint16(e.row.ID) })
+}
+
+func (e *encoder) selectBy(wanted func(id uint16) bool) bool {
 	first := e.rex & rexW
 	for _, info := range modeInfos {
 		if info.set != e.set() {
@@ -226,7 +233,7 @@ func (e *encoder) selectRow() bool {
 			}
 			e.rex = e.rex&^rexW | w
 			e.opSize66 = n&1 != 0
-			if e.selected(info.ctx) {
+			if id, ok := e.selected(info.ctx); ok && wanted(id) {
 				return true
 			}
 		}
@@ -234,8 +241,9 @@ func (e *encoder) selectRow() bool {
 	return false
 }
 
-// selected says whether the choices so far select the row.
-func (e *encoder) selected(ctx uint8) bool {
+// selected is the row that the choices so far select; not ok where they
+// contradict each other.
+func (e *encoder) selected(ctx uint8) (id uint16, ok bool) {
 	ctx |= (e.rex&rexW)<<1 | (e.rex&rexB)<<5
 	if e.addrSize != uint8(e.width/8) {
 		ctx |= ctxAddrSize
@@ -243,7 +251,7 @@ func (e *encoder) selected(ctx uint8) bool {
 	switch e.row.Pattern.Prefix {
 	case isa.Prefix66:
 		if e.opSize66 {
-			return false
+			return 0, false
 		}
 		ctx |= ctxOpSize
 	case isa.PrefixF3:
@@ -264,7 +272,7 @@ func (e *encoder) selected(ctx uint8) bool {
 		modrm = e.mod<<6 | e.reg&7<<3 | e.rm&7
 	}
 	slot := int(entry.base) + int(modrmClasses[entry.modrm][modrm])*int(entry.stride)
-	return slots[slot+int(contextClasses[entry.ctx][ctx])] == uint16(e.row.ID)
+	return slots[slot+int(contextClasses[entry.ctx][ctx])], true
 }
 
 func (e *encoder) prefixes() {

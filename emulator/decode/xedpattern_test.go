@@ -108,7 +108,7 @@ var xedPrefixes = map[string]byte{
 
 // xedOptions are the tokens of patterns that are not for a CPU with everything.
 var xedOptions = map[string]bool{
-	"TZCNT=0": true, "LZCNT=0": true, "WBNOINVD=0": true, "CET=0": true, "PREFETCHIT=0": true, "PREFETCHRST=0": true, "MPXMODE=1": true,
+	"TZCNT=0": true, "LZCNT=0": true, "WBNOINVD=0": true, "CET=0": true, "PREFETCHIT=0": true, "PREFETCHRST=0": true, "MPXMODE=0": true,
 	"MODE_SHORT_UD0=1": true, "MODEP5=1": true, "P4=0": true, "IBHF=1": true, "CLDEMOTE=0": true,
 }
 
@@ -195,6 +195,10 @@ func (e *xedEncoder) word(tok string) {
 		e.modes = 32
 	case "mode16":
 		e.modes = 16
+	case "eamode32":
+		if e.modes == 16 {
+			e.prefixes = append(e.prefixes, 0x67)
+		}
 	case "rexw_prefix", "W1":
 		e.rexW = 1
 	case "rexb_prefix":

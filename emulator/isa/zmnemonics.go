@@ -59,6 +59,13 @@ const (
 	BLSIC
 	BLSMSK
 	BLSR
+	BNDCL
+	BNDCN
+	BNDCU
+	BNDLDX
+	BNDMK
+	BNDMOV
+	BNDSTX
 	BOUND
 	BSF
 	BSR
@@ -1927,6 +1934,13 @@ var mnemonicTable = [NumMnemonics]string{
 	BLSIC:             "BLSIC",
 	BLSMSK:            "BLSMSK",
 	BLSR:              "BLSR",
+	BNDCL:             "BNDCL",
+	BNDCN:             "BNDCN",
+	BNDCU:             "BNDCU",
+	BNDLDX:            "BNDLDX",
+	BNDMK:             "BNDMK",
+	BNDMOV:            "BNDMOV",
+	BNDSTX:            "BNDSTX",
 	BOUND:             "BOUND",
 	BSF:               "BSF",
 	BSR:               "BSR",

@@ -10,12 +10,13 @@ import (
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
 
+// testProfile is a CPU of today, whose NOPs are no MPX.
 func testProfile() *isa.Profile {
-	return &isa.Profile{Name: "test", Vendor: isa.Intel, Features: isa.AllFeatures(), VirtualBits: 48}
+	return &isa.Profile{Name: "test", Vendor: isa.Intel, Features: isa.AllFeatures().Without(isa.FeatureMPX), VirtualBits: 48}
 }
 
-// Every row of 64-bit mode that is dealt comes out of the decoder as itself
-// in most of its forms; the rest are useless prefixes that turned it into
+// Every row of 64-bit mode that is dealt comes out of the decoder as itself, or
+// as what it is without its feature, in most of its forms; the rest are useless prefixes that turned it into
 // something else.
 func TestRowsDecodeAsThemselves(t *testing.T) {
 	const n = 200
@@ -35,7 +36,7 @@ func TestRowsDecodeAsThemselves(t *testing.T) {
 			for range n {
 				last = g.Encode(buf[:0], row.ID)
 				decode.Decode(&in, last, x86.Long64, p)
-				if in.Valid() && in.Row == row.ID && int(in.Length) == len(last) {
+				if in.Valid() && (in.Row == row.ID || in.Row == row.Fallback) && int(in.Length) == len(last) {
 					same++
 				}
 			}

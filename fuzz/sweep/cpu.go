@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
@@ -67,7 +68,27 @@ var cpuQuirks = []oracle.Quirk{
 		"other-vendor-mode", "#UD outside 64-bit mode on Intel's CPUs (SYSCALL), in long mode on AMD's (SYSENTER, SYSEXIT)",
 		[]string{"SYSCALL", "SYSRET", "SYSENTER", "SYSEXIT"}, undefined("0f34", "2 SYSENTER", "APM vol. 3, SYSENTER"),
 	),
+	undefinedAs(
+		"tiles-not-configured", "#UD before a tile configuration is loaded (TILES_CONFIGURED is 0), which the CPU as a decoder does not do: Linux wants a request for it, arch_prctl, first",
+		needTiles(), undefined("c4e27b5ed1", "5 TDPBSSD", "SDM vol. 2, 2.10, AMX-E4"), undefined("c4e27b49c0", "5 TILEZERO", "SDM vol. 2, 2.10, AMX-E5"),
+		undefined("c4e27b4b0c24", "6 TILELOADD", "SDM vol. 2, 2.10, AMX-E3"),
+	),
 	hypercall,
+}
+
+// needTiles are the names of the instructions that want a tile configuration:
+// all of AMX but those that load, store and drop one.
+func needTiles() []string {
+	var names []string
+	rows := isa.Rows()
+	for i := range rows {
+		r := &rows[i]
+		name := r.Mnemonic.String()
+		if strings.HasPrefix(r.Feature.String(), "AMX_") && !slices.Contains([]string{"LDTILECFG", "STTILECFG", "TILERELEASE"}, name) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // hypercall is the reverse: the table says that this CPU lacks the instruction,

@@ -90,7 +90,7 @@ var profile = sync.OnceValue(func() *isa.Profile {
 
 // enabled takes away the features that the CPU has and that its control
 // registers refuse, which CPUID tells (SDM vol. 2, CPUID: OSXSAVE, OSPKE) and
-// whose instructions then raise #UD.
+// whose instructions then raise #UD, and MPX, whose are then NOPs.
 func enabled(s isa.FeatureSet, cpuid func(leaf, subleaf uint32) [4]uint32) isa.FeatureSet {
 	const osxsave, ospke = 1 << 27, 1 << 4
 	drop := func(names ...string) {
@@ -104,6 +104,9 @@ func enabled(s isa.FeatureSet, cpuid func(leaf, subleaf uint32) [4]uint32) isa.F
 	if cpuid(1, 0)[2]&osxsave == 0 {
 		drop("XSAVE", "AVX", "AVX2", "FMA", "F16C")
 	}
+	// What CR4 and XCR0 allow, BNDCFGU has to enable in each process (SDM vol. 1,
+	// appendix E.5.1), and none of ours does; Linux has not known MPX since 5.6.
+	drop("MPX")
 	if cpuid(0, 0)[0] < 7 || cpuid(7, 0)[2]&ospke == 0 {
 		drop("PKU")
 	}

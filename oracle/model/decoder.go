@@ -88,6 +88,8 @@ func registerSize(in *decode.Inst, o *decode.Operand) uint8 {
 		return max(o.Size, 16)
 	case x86.ClassMMX, x86.ClassMask:
 		return 8
+	case x86.ClassBound:
+		return 16
 	}
 	return o.Size
 }

@@ -65,7 +65,7 @@ var opcodeQuirks = []oracle.Quirk{
 		Reason: "0F 19 to 0F 1E are NOPs with a ModRM byte (SDM vol. 2, NOP and table A-3), ENDBR64 among them; x86asm does not know them",
 		Evidence: []oracle.Evidence{
 			rejected("f30f1efa", 4, "4 ENDBR64", "SDM vol. 2, ENDBR64"), rejected("0f19c0", 3, "3 NOP", "SDM vol. 2, table A-3"),
-			rejected("0f1a00", 3, "3 NOP", "SDM vol. 2, table A-3"), rejected("0f1bc0", 3, "3 NOP", "SDM vol. 2, table A-3"),
+			rejected("0f1ac0", 3, "3 NOP", "SDM vol. 2, table A-3"), rejected("0f1bc0", 3, "3 NOP", "SDM vol. 2, table A-3"),
 			rejected("0f1cc0", 3, "3 NOP", "SDM vol. 2, table A-3"), rejected("0f1d00", 3, "3 NOP", "SDM vol. 2, table A-3"),
 		},
 	},

@@ -81,6 +81,9 @@ func absent(bytes, truth, source string) oracle.Evidence { return privileged(byt
 // unknownQuirks are about instructions that are not in x86asm's table.
 var unknownQuirks = []oracle.Quirk{
 	unknown("getsec", []string{"GETSEC"}, isa.Map0F, []byte{0x37}, nil, "GETSEC", privileged("0f37", "2 GETSEC", "SDM vol. 2, GETSEC")),
+	unknown("mpx", []string{"BNDMK", "BNDCL", "BNDCU", "BNDCN", "BNDMOV", "BNDLDX", "BNDSTX"}, isa.Map0F, []byte{0x1a, 0x1b}, nil, "MPX",
+		rejected("f30f1b03", 4, "4 BNDMK", "SDM vol. 2, BNDMK"), rejected("660f1ac1", 4, "4 BNDMOV", "SDM vol. 2, BNDMOV"),
+		rejected("0f1a03", 3, "3 BNDLDX", "SDM vol. 2, BNDLDX")),
 	unknown("vmread-vmwrite", []string{"VMREAD", "VMWRITE"}, isa.Map0F, []byte{0x78, 0x79}, plain, "VMREAD and VMWRITE",
 		privileged("0f7800", "3 VMREAD", "SDM vol. 3, VMREAD"), privileged("0f79c1", "3 VMWRITE", "SDM vol. 3, VMWRITE")),
 	unknown("adx-cet", []string{"ADCX", "ADOX", "WRSSD", "WRSSQ", "WRUSSD", "WRUSSQ"}, isa.Map0F38, []byte{0xf5, 0xf6}, func(l *oracle.Lexed) bool {

@@ -2,6 +2,7 @@ package clib
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
@@ -100,14 +101,16 @@ var capstoneQuirks = []oracle.Quirk{
 	{
 		Engine: Capstone, Name: "evex-67-memory", Decoded: oracle.DecodedLength,
 		When: func(l *oracle.Lexed) bool {
-			return l.Mode == x86.Long64 && l.AddrSize && l.Escape == oracle.EscapeEVEX && (l.RM() == 4 && l.Mod() != 3 || l.RM() == 5 && l.Mod() == 0) && !evexBit(l, 1, 0x60)
+			sib, rip := l.RM() == 4 && l.Mod() != 3 && !evexBit(l, 1, 0x60), l.RM() == 5 && l.Mod() == 0 && !evexBit(l, 1, 0x40)
+			return l.Mode == x86.Long64 && l.AddrSize && l.Escape == oracle.EscapeEVEX && (sib || rip)
 		},
 		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
 			return right.Mnemonic == wrong.Mnemonic && wrong.Length < right.Length
 		},
-		Reason: "ModRM.rm 100b asks for a SIB byte, and 101b with mod 00 for a displacement, whatever EVEX.B and X; with 67 and both of them capstone takes R12 or R13 for the base and reads no more",
+		Reason: "ModRM.rm 100b asks for a SIB byte, and 101b with mod 00 for a displacement, whatever EVEX.B and X; with 67 and both of them, or X and 101b, capstone takes another register for the base and reads no more",
 		Evidence: []oracle.Evidence{
 			valid64("6762917c08580411", "7 VADDPS", "8 VADDPS", "SDM vol. 2, table 2-5", 8), valid64("6762917c08580511000000", "7 VADDPS", "11 VADDPS", "SDM vol. 2, table 2-5", 11),
+			valid64("6762b17c08580511000000", "7 VADDPS", "11 VADDPS", "SDM vol. 2, 2.2.1.6", 11),
 		},
 	},
 	{
@@ -165,6 +168,19 @@ var capstoneQuirks = []oracle.Quirk{
 		Evidence: []oracle.Evidence{
 			{Bytes: "62f37d48230300", Mode: x86.Long64, Says: "invalid", Truth: "7 VSHUFF32X4", Source: "SDM vol. 2, VSHUFF32X4", Executes: oracle.CPUValid, Length: 7},
 			{Bytes: "62b17e487f03", Mode: x86.Long64, Says: "invalid", Truth: "6 VMOVDQU32", Source: "SDM vol. 2, MOVDQU", Executes: oracle.CPUValid, Length: 6},
+		},
+	},
+	{
+		Engine: Capstone, Name: "mpx", Map: isa.Map0F, Opcodes: []byte{0x1a, 0x1b}, Decoded: oracle.DecodedValidity | oracle.DecodedMnemonic | oracle.DecodedOperands,
+		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			bound := strings.HasPrefix(right.Mnemonic, "BND") && (!wrong.Valid || wrong.Mnemonic == "NOP")
+			return bound || right.Reason == "undefined" && wrong.Mnemonic == "NOP"
+		},
+		Reason: "0F 1A and 0F 1B with a prefix or memory are the instructions of MPX on CPUs that have it, with four bound registers and no 16-bit addresses; capstone knows the NOPs that they are elsewhere, and of these those with memory alone",
+		Evidence: []oracle.Evidence{
+			valid64("f30f1b03", "4 NOP", "4 BNDMK", "SDM vol. 2, BNDMK", 4), valid64("660f1ac1", "invalid", "4 BNDMOV", "SDM vol. 2, BNDMOV", 4),
+			{Bytes: "660f1b23", Mode: x86.Long64, Says: "4 NOP", Truth: "invalid", Source: "SDM vol. 2, BNDMOV: #UD for BND4 to BND15"},
+			{Bytes: "0f1a03", Mode: x86.Compat16, Says: "3 NOP", Truth: "invalid", Source: "SDM vol. 2, BNDLDX: #UD for 16-bit addresses"},
 		},
 	},
 	{

@@ -310,7 +310,7 @@ func emitHot(b *bytes.Buffer, r *row) {
 		control = control || o.class == "ClassControl"
 		debug = debug || o.class == "ClassDebug"
 		is4 = is4 || o.kind == "KindIs4"
-		tile = tile || o.class == "ClassTile"
+		tile = tile || o.class == "ClassTile" || o.class == "ClassBound"
 		mask = mask || o.class == "ClassMask" && (o.kind == "KindReg" || o.kind == "KindVVVV")
 	}
 	if far {
@@ -325,7 +325,7 @@ func emitHot(b *bytes.Buffer, r *row) {
 	add(debug, "hotDebug")
 	add(mask, "hotMask")
 	add(r.has("distinct"), "hotDistinct")
-	add(tile, "hotTile")
+	add(tile, "hotFew")
 	add(is4, "hotIs4")
 	fl := "0"
 	if len(flags) > 0 {

@@ -30,7 +30,7 @@ func main() {
 
 // tables are the tables in the order of their rows.
 var tables = []string{
-	"gp.txt", "control.txt", "system.txt", "x87.txt", "sse.txt", "amd.txt", "avx.txt", "amx.txt", "opmask.txt",
+	"gp.txt", "control.txt", "system.txt", "x87.txt", "sse.txt", "amd.txt", "avx.txt", "amx.txt", "opmask.txt", "mpx.txt",
 	"evex0f.txt", "evex0f38.txt", "evex0f3a.txt", "fp16.txt", "avx10.txt", "apx.txt", "apxother.txt",
 }
 

@@ -62,6 +62,7 @@ var (
 	vecToken   = regexp.MustCompile(`^(mm|xmm|ymm|zmm)[0-9]?(?:\+3)?(?:/m(8|16|32|64|128|256|512))?$`)
 	bcstToken  = regexp.MustCompile(`^(xmm|ymm|zmm)[0-9]?/m([0-9]+)/m(16|32|64)bcst$`)
 	vsibToken  = regexp.MustCompile(`^vm(?:32|64)[xyz]/m(32|64)$`)
+	boundToken = regexp.MustCompile(`^bnd[12]/m(64|128)$`)
 	maskToken  = regexp.MustCompile(`^k[0-9]?(?:\+1)?(?:/m(8|16|32|64))?$`)
 )
 
@@ -81,6 +82,7 @@ var fixedRegisters = map[string]operand{
 // vector registers.
 var registerTokens = map[string]operand{
 	"tmm1": {class: "ClassTile", pure: true}, "tmm2": {class: "ClassTile", pure: true}, "tmm3": {class: "ClassTile", pure: true},
+	"bnd": {class: "ClassBound", size: 16, pure: true}, "bnd1": {class: "ClassBound", size: 16, pure: true}, "bnd2": {class: "ClassBound", size: 16, pure: true},
 	"Sreg": {class: "ClassSegment", size: 2}, "CR0-CR7": {class: "ClassControl"}, "DR0-DR7": {class: "ClassDebug"},
 }
 
@@ -201,7 +203,7 @@ func (r *row) constant(kind string, size int) operand {
 }
 
 func memoryOperand(t string) (operand, bool) {
-	if t == "sibmem" { // rows of the tile's configuration
+	if t == "sibmem" || t == "mib" { // rows of the tile's configuration; entries of the bound tables
 		return operand{kind: "KindMem"}, true
 	}
 	if t == "m80fp" || t == "m80bcd" || t == "m80dec" {
@@ -238,6 +240,9 @@ func memoryOperand(t string) (operand, bool) {
 }
 
 func vectorOperand(t string) (operand, bool) {
+	if m := boundToken.FindStringSubmatch(t); m != nil {
+		return operand{kind: "KindRM", class: "ClassBound", size: bytesOf(m[1])}, true
+	}
 	if m := maskToken.FindStringSubmatch(t); m != nil {
 		if m[1] != "" {
 			return operand{kind: "KindRM", class: "ClassMask", size: bytesOf(m[1])}, true
