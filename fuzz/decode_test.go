@@ -11,18 +11,31 @@ import (
 	"github.com/seed-4e121ece/ringfence/oracle/silicon"
 )
 
-// FuzzDecode decodes the input with the model and with x86asm, checks what any
-// decoder owes, and asks the CPU for validity and length: the instruction runs
-// where it ends with the last mapped byte, and where it lacks one.
+// FuzzDecode decodes the input in the three modes with the model and with every
+// other decoder that can be had, checks what any decoder owes, and asks the CPU
+// for validity and length in 64-bit code: the instruction runs where it ends with
+// the last mapped byte, and where it lacks one.
 func FuzzDecode(f *testing.F) {
 	addSeeds(f, 0, 17)
 	b := setUp(f, false)
+	decoders, err := theDecoders()
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		code := data[:min(len(data), decode.MaxLength)]
-		in := checkDecoder(t, data)
-		b.compareDecoders(t, code)
+		var in decode.Inst
+		for _, mode := range []x86.Mode{x86.Long64, x86.Compat32, x86.Compat16} {
+			inst := checkDecoder(t, data, mode)
+			if mode == x86.Long64 {
+				in = inst
+			}
+			for _, d := range decoders {
+				b.compareDecoders(t, d, code, mode)
+			}
+		}
 		if len(code) > 0 && b.differ.Reference != nil {
 			b.atTheEnd(t, code, &in)
 		}
@@ -31,10 +44,10 @@ func FuzzDecode(f *testing.F) {
 
 // checkDecoder checks that the length is in range, that what follows the
 // instruction does not matter, and that no shorter string is valid.
-func checkDecoder(t *testing.T, data []byte) (in decode.Inst) {
+func checkDecoder(t *testing.T, data []byte, mode x86.Mode) (in decode.Inst) {
 	t.Helper()
 	p := silicon.Profile()
-	if r := decode.Decode(&in, data, x86.Long64, p); r != in.Err {
+	if r := decode.Decode(&in, data, mode, p); r != in.Err {
 		t.Fatalf("% x: returned %v, holds %v", data, r, in.Err)
 	}
 	if in.Length > decode.MaxLength || int(in.Length) > len(data) {
@@ -45,34 +58,34 @@ func checkDecoder(t *testing.T, data []byte) (in decode.Inst) {
 	}
 	var other decode.Inst
 	n := int(in.Length)
-	if decode.Decode(&other, data[:n:n], x86.Long64, p); other != in {
+	if decode.Decode(&other, data[:n:n], mode, p); other != in {
 		t.Fatalf("% x: what follows it matters:\n%+v\n%+v", data[:n], in, other)
 	}
 	for i := range n {
-		if r := decode.Decode(&other, data[:i], x86.Long64, p); r == decode.Valid {
+		if r := decode.Decode(&other, data[:i], mode, p); r == decode.Valid {
 			t.Fatalf("% x is valid, and so is % x", data[:n], data[:i])
 		}
 	}
 	return in
 }
 
-func (b *bench) compareDecoders(t *testing.T, code []byte) {
+func (b *bench) compareDecoders(t *testing.T, d *diff.Decoders, code []byte, mode x86.Mode) {
 	t.Helper()
 	c := b.cases[0]
 	c.Code = [16]byte{}
 	c.CodeLen = uint8(copy(c.Code[:], code))
-	c.State.Mode = x86.Long64
+	c.State.Mode = mode
 	var in decode.Inst
 	compare := func(c *oracle.Case) diff.Found {
 		decode.Decode(&in, c.CodeBytes(), c.State.Mode, silicon.Profile())
-		return diff.Found{Case: c, Inst: &in, Decoded: b.dec.Compare(c.CodeBytes(), c.State.Mode)}
+		return diff.Found{Case: c, Inst: &in, Decoded: d.Compare(c.CodeBytes(), c.State.Mode)}
 	}
 	f := compare(&c)
 	if f.Decoded == nil {
 		return
 	}
-	f = b.dec.ReduceBytes(&f, compare)
-	b.report(t, oracle.NewDecodeDivergence(f.Decoded.SubjectName, f.Decoded.ReferenceName, f.Case.CodeBytes(), x86.Long64, f.Inst,
+	f = d.ReduceBytes(&f, compare)
+	b.report(t, oracle.NewDecodeDivergence(f.Decoded.SubjectName, f.Decoded.ReferenceName, f.Case.CodeBytes(), mode, f.Inst,
 		f.Decoded.Fields, f.Decoded.Subject, f.Decoded.Reference))
 }
 

@@ -1,7 +1,8 @@
 // Package fuzz holds the targets of go test -fuzz:
 //
-//   - FuzzDecode: the model's decoder against x86asm, and both against the
-//     CPU's word on validity and length;
+//   - FuzzDecode: the model's decoder against x86asm, and Zydis and capstone
+//     where these libraries are, in three modes, and against the CPU's word on
+//     validity and length;
 //   - FuzzExecute: the model against the CPU, many states an input;
 //   - FuzzContract: the model against a Bus that may answer anything; needs no
 //     reference.

@@ -16,6 +16,8 @@ import (
 	"github.com/seed-4e121ece/ringfence/fuzz/gen"
 	"github.com/seed-4e121ece/ringfence/fuzz/store"
 	"github.com/seed-4e121ece/ringfence/oracle"
+	"github.com/seed-4e121ece/ringfence/oracle/external"
+	"github.com/seed-4e121ece/ringfence/oracle/external/clib"
 	"github.com/seed-4e121ece/ringfence/oracle/model"
 	"github.com/seed-4e121ece/ringfence/oracle/silicon"
 	"github.com/seed-4e121ece/ringfence/oracle/x86asm"
@@ -35,7 +37,6 @@ type bench struct {
 	modes  [3]*gen.Generator
 	cases  []oracle.Case
 	differ *diff.Differ
-	dec    *diff.Decoders
 	// why says why there is no CPU to compare with.
 	why   error
 	known map[string]bool
@@ -55,9 +56,38 @@ var theBench = sync.OnceValue(func() *bench {
 		reference = s
 	}
 	b.differ = diff.New(model.New(p), reference, p, states, len(b.cases[0].Memory))
-	b.dec = diff.NewDecoders(model.NewDecoder(x86asm.Profile()), x86asm.New(), x86asm.Quirks())
 	return b
 })
+
+// theDecoders are the model against every decoder that can be had here: x86asm,
+// and the C libraries, each in a process that ends with this one. What is missing
+// of those that RINGFENCE_REQUIRE names is an error.
+var theDecoders = sync.OnceValues(func() ([]*diff.Decoders, error) {
+	subject := func() oracle.Decoder { return model.NewDecoder(x86asm.Profile()) }
+	all := []*diff.Decoders{diff.NewDecoders(subject(), x86asm.New(), x86asm.Quirks())}
+	for i := range clib.Libraries {
+		l := &clib.Libraries[i]
+		if l.Quirks == nil {
+			continue
+		}
+		d, err := libraryDecoder(l.Name)
+		switch {
+		case err == nil:
+			all = append(all, diff.NewDecoders(subject(), d, l.Quirks()))
+		case slices.Contains(strings.Split(os.Getenv("RINGFENCE_REQUIRE"), ","), l.Name):
+			return nil, fmt.Errorf("RINGFENCE_REQUIRE asks for %s: %w", l.Name, err)
+		}
+	}
+	return all, nil
+})
+
+func libraryDecoder(name string) (oracle.Decoder, error) {
+	argv, err := clib.Command(name)
+	if err != nil {
+		return nil, err
+	}
+	return external.NewDecoder(name, argv)
+}
 
 // setUp returns the bench, or skips the target where the CPU is needed and not
 // to be had; RINGFENCE_REQUIRE=silicon makes that a failure.
