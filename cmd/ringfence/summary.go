@@ -70,6 +70,8 @@ func (p *printer) totals() {
 		fmt.Fprintf(w, "  without an answer\t%s cases\n", commas(s.Lost))
 		fmt.Fprintf(w, "  unstable\t%s cases to which the reference gave two answers\n", commas(uint64(len(s.Unstable))))
 		fmt.Fprintf(w, "  encodings\t%d of %d have a case that retired\n", s.Covered, s.Table)
+		fmt.Fprintf(w, "  reached\t%s outcomes, patterns of flags and bits that toggled, over all encodings and modes; %s cases were kept for one, and varied\n",
+			commas(uint64(s.Reach.Reached())), commas(s.Kept))
 		fmt.Fprintf(w, "  divergences\t%d, %d of them new\n", len(s.Divergences), s.New)
 	})
 }

@@ -16,16 +16,16 @@ import (
 // generated, run on subject and reference, and compared. It prints the mix.
 func BenchmarkDifferential(b *testing.B) {
 	for _, bb := range []struct {
-		name     string
-		silicon  bool
-		decoders bool
+		name                        string
+		silicon, decoders, feedback bool
 	}{
-		{"reference=silicon/decoders=no", true, false},
-		{"reference=silicon/decoders=x86asm", true, true},
-		{"reference=none/decoders=no", false, false},
+		{"reference=silicon/decoders=no", true, false, true},
+		{"reference=silicon/decoders=no/feedback=no", true, false, false},
+		{"reference=silicon/decoders=x86asm", true, true, true},
+		{"reference=none/decoders=no", false, false, false},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
-			w := benchWorker(b, bb.silicon, bb.decoders)
+			w := benchWorker(b, bb.silicon, bb.decoders, bb.feedback)
 			b.ReportAllocs()
 			for b.Loop() {
 				for i := range w.cases {
@@ -45,7 +45,7 @@ func BenchmarkDifferential(b *testing.B) {
 	}
 }
 
-func benchWorker(b *testing.B, cpu, decoders bool) *worker {
+func benchWorker(b *testing.B, cpu, decoders, feedback bool) *worker {
 	b.Helper()
 	p := hostcpu.Profile()
 	cfg := config(sound(), 0)
@@ -67,6 +67,9 @@ func benchWorker(b *testing.B, cpu, decoders bool) *worker {
 		w.decoders = append(w.decoders, diff.NewDecoders(model.NewDecoder(p), x86asm.New(), x86asm.Quirks()))
 	}
 	w.differ.Found = func(*diff.Found) {}
+	if feedback {
+		w.differ.Fresh = w.keep
+	}
 	w.seen = map[seenKey]string{}
 	return w
 }

@@ -147,6 +147,9 @@ func (c *campaign) workers(weight func(*isa.Row) int) (workers []*worker, err er
 		w.differ = diff.New(subject, nil, c.cfg.Profile, len(w.cases), memory)
 		w.differ.Comparer.Strict = c.cfg.Strict
 		w.differ.Found = func(f *diff.Found) { w.found(f, -1) }
+		if cfg := c.cfg; !cfg.NoFeedback && cfg.States == 0 {
+			w.differ.Fresh = w.keep
+		}
 		workers = append(workers, w)
 		if err := w.references(i == 0); err != nil {
 			return workers, err

@@ -90,6 +90,8 @@ type Config struct {
 	KeepLarge bool
 	// Commit is the revision of the subject, "" if not known.
 	Commit string
+	// NoFeedback leaves out variations of the cases that reached something new.
+	NoFeedback bool
 	// Batch is the number of cases that cross to an engine at once; 0 means
 	// 128.
 	Batch int

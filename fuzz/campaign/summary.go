@@ -23,6 +23,9 @@ type Summary struct {
 	Counts  diff.Counts
 	// Reach is what the cases of each row have reached in each mode.
 	Reach *reach.Table
+	// Kept is the number of cases that reached what none of their encoding had
+	// before them, and were kept to be varied.
+	Kept uint64
 	// Lost is the number of cases without an answer, as an engine died on them
 	// twice.
 	Lost uint64
@@ -131,6 +134,9 @@ func (c *campaign) summarise(workers []*worker) *Summary {
 	for _, w := range workers {
 		s.Counts.Add(&w.differ.Counts)
 		s.Reach.Add(w.differ.Reach)
+		for _, source := range w.sources {
+			s.Kept += source.kept.count
+		}
 		rules.Add(&w.differ.Comparer.Counts)
 		s.Lost += w.lost
 		s.Unstable = append(s.Unstable, w.unstable...)

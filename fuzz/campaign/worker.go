@@ -70,6 +70,7 @@ type source struct {
 	// rows are those that a campaign of states runs, and row is the next.
 	rows []isa.ID
 	row  int
+	kept kept
 }
 
 // pending is a divergence to be made small and recorded when the batch is
@@ -189,6 +190,9 @@ func (w *worker) fill(c *oracle.Case) {
 			w.state = 0
 			w.seed += w.c.cfg.jobs()
 		}
+		return
+	}
+	if w.vary(c) {
 		return
 	}
 	w.gen.Next(c)
