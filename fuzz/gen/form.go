@@ -102,7 +102,7 @@ func (g *Generator) useless(p *text, row *isa.Row, v uint64) {
 	if v>>25&31 == 0 && row.Pattern.Prefix == isa.PrefixAny && row.Map < isa.MapVEX1 {
 		p.add(0xf2 | byte(v>>30&1))
 	}
-	if v>>38&63 == 0 { // where it is allowed and where it is not
+	if v>>38&255 == 0 { // where it is allowed and where it is not
 		p.add(0xf0)
 	}
 	if v>>32&63 == 0 && p.n > 0 { // twice

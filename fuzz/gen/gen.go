@@ -45,6 +45,8 @@ type Generator struct {
 	// is the one to deal.
 	deck []isa.ID
 	next int
+	// lacks are the rows of features that the profile does not have.
+	lacks []bool
 	// rest holds the rows that are not dealt, for decoders alone.
 	rest []isa.ID
 	inst decode.Inst
@@ -64,6 +66,7 @@ func New(cfg Config) *Generator {
 		weight = DefaultWeight
 	}
 	rows := isa.Rows()
+	g.lacks = make([]bool, len(rows)+1)
 	for i := range rows {
 		row := &rows[i]
 		if row.Modes&Modes(g.mode) == 0 {
@@ -73,6 +76,7 @@ func New(cfg Config) *Generator {
 		if row.Missing(&g.profile.Features) != 0 && row.Fallback == 0 {
 			// The CPU does not have it: #UD whatever its operands.
 			n = min(n, 1)
+			g.lacks[row.ID] = true
 		}
 		for range n {
 			g.deck = append(g.deck, row.ID)
@@ -135,12 +139,19 @@ func (g *Generator) shuffle() {
 	g.next = 0
 }
 
+// deal returns the next row. Three in four of those that the CPU lacks are left
+// out: #UD, dear and always the same.
 func (g *Generator) deal() isa.ID {
-	if g.next == len(g.deck) {
-		g.shuffle()
+	for {
+		if g.next == len(g.deck) {
+			g.shuffle()
+		}
+		row := g.deck[g.next]
+		g.next++
+		if !g.lacks[row] || g.rand.Chance(64) {
+			return row
+		}
 	}
-	g.next++
-	return g.deck[g.next-1]
 }
 
 // Next fills c with the next case. c.Memory must have the length of the

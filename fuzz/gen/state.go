@@ -19,11 +19,17 @@ const (
 // instruction when patch is set, and cuts the code where the code pages end.
 // c.Memory must have the length of the default layout's windows.
 func (g *Generator) Fill(c *oracle.Case, patch bool) {
+	decode.Decode(&g.inst, c.CodeBytes(), g.mode, g.profile)
+	g.fill(c, patch)
+}
+
+// fill is Fill for an instruction that has been decoded.
+func (g *Generator) fill(c *oracle.Case, patch bool) {
 	r := &g.rand
 	c.Layout = oracle.DefaultLayout
 	c.Steps = 1
 	in := &g.inst
-	if decode.Decode(in, c.CodeBytes(), g.mode, g.profile) == decode.Truncated {
+	if in.Err == decode.Truncated {
 		g.complete(c, in)
 	}
 	s := steering{Rand: r, c: c, in: in, patch: patch, info: &infos[in.Row], long: g.mode == x86.Long64, code0: oracle.CodeBase}
@@ -93,23 +99,26 @@ type steering struct {
 
 func (s *steering) registers() {
 	st := &s.c.State
-	styles := s.Uint64()
+	// Most come from a table: what is drawn anew for each would cost as much
+	// as the rest of the case.
+	var v uint64
 	for i := range st.GPR {
-		switch k := styles & 15; {
-		case k < 9:
-			st.GPR[i] = s.Value()
-		case k < 11:
-			st.GPR[i] = s.Uint64()
-		case k < 13:
-			st.GPR[i] = s.address(8)
-		case k < 14:
-			st.GPR[i] = s.code()
-		default:
-			st.GPR[i] = st.GPR[s.Uint64()&15]
+		if i%4 == 0 {
+			v = s.Uint64()
 		}
-		styles >>= 4
+		st.GPR[i] = registerPool[v%registerPoolSize]
+		v >>= 16
 	}
-	v := s.Uint64()
+	v = s.Uint64()
+	st.GPR[v&15] = s.Value()
+	st.GPR[v>>4&15] = s.Value()
+	st.GPR[v>>8&15] = s.Uint64()
+	st.GPR[v>>12&15] = st.GPR[v>>16&15]
+	st.GPR[v>>20&15] = st.GPR[v>>24&15]
+	if v>>28&1 != 0 {
+		st.GPR[v>>32&15] = s.code()
+	}
+	v = s.Uint64()
 	switch {
 	case v&63 == 0: // anything
 	case v&63 < 5:
@@ -219,11 +228,11 @@ func (s *steering) placeCode() {
 	switch k := v & 255; {
 	case k < 200 || n == 0:
 		s.start = s.code0 + 512 + at%3072
-	case k < 224:
+	case k < 232:
 		s.start = s.code0 + oracle.PageSize - at%(n+1)
-	case k < 236:
+	case k < 246:
 		s.start = s.code0 + at%(2*oracle.PageSize-n)
-	case k < 250 || n == 1:
+	case k < 252 || n == 1:
 		s.start = end - n
 	default:
 		s.start = end - 1 - at%(n-1)

@@ -187,6 +187,30 @@ func makePool() *[poolSize]byte {
 	return p
 }
 
+// registerPool is what registers are filled from: values, random numbers,
+// addresses of data and of code. It never changes.
+var registerPool = makeRegisterPool()
+
+const registerPoolSize = 1 << 13
+
+func makeRegisterPool() *[registerPoolSize]uint64 {
+	p := new([registerPoolSize]uint64)
+	r := NewRand(0x7265676973746572)
+	for i := range p {
+		switch k := r.N(16); {
+		case k < 10:
+			p[i] = r.Value()
+		case k < 12:
+			p[i] = r.Uint64()
+		case k < 15:
+			p[i] = r.address(8)
+		default:
+			p[i] = oracle.CodeBase + r.Uint64()%(2*oracle.PageSize)
+		}
+	}
+	return p
+}
+
 // put stores the low size bytes of v, little-endian.
 func put(b []byte, v uint64, size int) {
 	for i := range size {
