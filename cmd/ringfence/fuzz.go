@@ -19,7 +19,7 @@ type fuzzFlags struct {
 	cases, seed                         uint64
 	duration                            time.Duration
 	jobs, states                        int
-	strict, json                        bool
+	strict, json, encodings             bool
 }
 
 // defaultDuration is how long a campaign runs that is given no end.
@@ -33,7 +33,10 @@ func newFuzz(std stdio) *cobra.Command {
 		Long: `fuzz runs a subject and its references on the same cases: first the seeds
 (machine code of real programs and test data of assemblers), then cases generated
 from the instruction table and variations of the seeds. Each divergence is made
-small and written to a folder of its own. At the end it prints what was compared,
+small and written to a folder of its own. A case that reaches what none of its
+encoding has reached before in that mode (an outcome, a pattern of flags, a bit of a
+register or a flag that changes) is kept, and one case in 16 is a variation of a kept
+one; --encodings lists what each encoding has reached. At the end it prints what was compared,
 what each comparison rule masked, which encodings no case retired and why, and the
 divergences with the commands that replay them.
 
@@ -69,6 +72,7 @@ the same cases.`,
 	flags.IntVar(&f.jobs, "jobs", 0, "workers, each with engines of its own (default: one a CPU)")
 	flags.StringVar(&f.out, "out", "divergences", "folder that divergences are written to")
 	flags.BoolVar(&f.strict, "strict", false, "compare what the manuals leave undefined too, where this CPU's choices are known")
+	flags.BoolVar(&f.encodings, "encodings", false, "list what the cases of each encoding have reached in each mode")
 	flags.BoolVar(&f.json, "json", false, "one JSON object a line: each divergence, then the summary")
 	cmd.MarkFlagsMutuallyExclusive("cases", "for")
 	return cmd
@@ -180,7 +184,11 @@ func (f *fuzzFlags) run(cmd *cobra.Command, std stdio) error {
 	if f.json {
 		write = writeSummary
 	}
-	if werr := write(std.out, summary, &cfg); werr != nil {
+	werr := write(std.out, summary, &cfg)
+	if f.encodings && werr == nil {
+		werr = writeReached(std.out, summary.Reach, cfg.Modes, f.json)
+	}
+	if werr != nil {
 		return badInput("fuzz: writing the summary: %v", werr)
 	}
 	switch {

@@ -384,3 +384,28 @@ func TestMissingEngine(t *testing.T) {
 	require.Equal(t, statusBad, got.status)
 	require.Contains(t, got.err, `engine "absent": not available here: permission denied`)
 }
+
+// Each encoding says what its cases have reached.
+func TestFuzzEncodings(t *testing.T) {
+	args := strings.Fields("fuzz --reference model --cases 20000 --jobs 1 --seed 7 --only ADC --mode 64,16 --encodings --out " + t.TempDir())
+	got := command(t, "", args...)
+	require.Equal(t, statusFine, got.status, "stderr: %s", got.err)
+	require.Regexp(t, `(?m)^  reached +[1-9][0-9,]* outcomes.*; [1-9][0-9,]* cases were kept`, got.out)
+	require.Regexp(t, `(?m)^  64 +ADC r/m8, r8 \[10 /r\] .*\[retired .*#PF`, got.out)
+	require.Regexp(t, `(?m)^  16 +ADC r/m16, r16 \[11 /r\] `, got.out)
+
+	got = command(t, "", append(args, "--json")...)
+	require.Equal(t, statusFine, got.status, "stderr: %s", got.err)
+	rows := 0
+	for line := range strings.Lines(got.out) {
+		var l reachedLine
+		require.NoError(t, json.Unmarshal([]byte(line), &l))
+		if l.Type == "encoding" && strings.HasPrefix(l.Syntax, "ADC r/m") {
+			rows++
+			require.Positive(t, l.Retired, line)
+			require.Contains(t, l.Outcomes, "retired")
+			require.Positive(t, l.Patterns, line)
+		}
+	}
+	require.Greater(t, rows, 10)
+}

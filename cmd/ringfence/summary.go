@@ -381,6 +381,8 @@ type summaryLine struct {
 	Unstable     []unstableLine    `json:"unstable"`
 	Covered      int               `json:"encodings_covered"`
 	Table        int               `json:"encodings"`
+	Reached      int               `json:"reached"`
+	Kept         uint64            `json:"kept"`
 	Rules        []ruleLine        `json:"rules"`
 	Quirks       []quirkLine       `json:"quirks"`
 	Decoders     []decoderLine     `json:"decoders"`
@@ -452,7 +454,7 @@ func summaryOf(s *campaign.Summary, cfg *campaign.Config) *summaryLine {
 		Seconds: s.Elapsed.Seconds(), Cases: k.Cases, PerSecond: float64(k.Cases) / max(s.Elapsed.Seconds(), 1e-3),
 		Compared: k.Compared, Retired: k.Retired, RetiredShare: s.RetiredShare(),
 		Raised: map[string]uint64{}, Invalid: map[string]uint64{}, NotCompared: map[string]uint64{},
-		Unimpl: k.Unimplemented, Lost: s.Lost, Covered: s.Covered, Table: s.Table,
+		Unimpl: k.Unimplemented, Lost: s.Lost, Covered: s.Covered, Table: s.Table, Reached: s.Reach.Reached(), Kept: s.Kept,
 		Unstable: []unstableLine{}, Rules: []ruleLine{}, Quirks: []quirkLine{}, Decoders: []decoderLine{}, Uncovered: []uncoveredLine{},
 		Divergences: len(s.Divergences), New: s.New,
 	}

@@ -112,7 +112,6 @@ func childTime(t *timed) time.Duration {
 	return time.Duration(ns)
 }
 
-func benchWorkerT(b *testing.T) *worker { p := hostcpu.Profile(); _ = p; cfg := config(sound(), 0); cfg.SeedStates = -1; c := &campaign{cfg: &cfg}; w := &worker{c: c, cases: gen.NewCases(defaultBatch), scratch: gen.NewCases(1)[0]}; c.cfg.Profile = p; w.makeSources(gen.DefaultWeight); return w }
 func benchWorker(b *testing.B, cpu, decoders, feedback bool) *worker {
 	b.Helper()
 	p := hostcpu.Profile()

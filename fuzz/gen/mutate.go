@@ -66,7 +66,9 @@ const keepRare = 24
 // rare is true of bytes that are #UD whatever follows them. There are many,
 // and none says more than another; the fault costs as much as ten cases that
 // retire, as hypervisors take it for themselves first.
-func rare(r decode.Reason) bool { return r != decode.Valid && r != decode.Truncated && r != decode.TooLong }
+func rare(r decode.Reason) bool {
+	return r != decode.Valid && r != decode.Truncated && r != decode.TooLong
+}
 
 // The mutations and their weights.
 const (
