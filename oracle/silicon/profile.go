@@ -42,12 +42,13 @@ var profile = sync.OnceValues(func() (*isa.Profile, []isa.Feature) {
 // hidden tries the rows of each feature that is not in shown, and returns those
 // of which the CPU, as a decoder, takes none for undefined: VMCALL alone, which
 // leaves the guest before all else, is not VMX. A row that is another valid
-// instruction without its feature tells nothing.
+// instruction without its feature tells nothing, nor does one that is undefined
+// for user code with it (SEAMRET).
 func (e *Executor) hidden(shown isa.FeatureSet) []isa.Feature {
 	var features []isa.Feature
 	var codes [][]byte
 	for _, r := range isa.Rows() {
-		if r.Feature == 0 || shown.Has(r.Feature) || !shown.Has(r.Also) || r.Fallback != 0 || r.Modes&isa.Mode64 == 0 || r.Attr&(isa.AttrX87|isa.AttrVector) != 0 {
+		if r.Feature == 0 || shown.Has(r.Feature) || !shown.Has(r.Also) || r.Fallback != 0 || r.Modes&isa.Mode64 == 0 || r.Attr&(isa.AttrX87|isa.AttrVector|isa.AttrCPL0Undefined) != 0 {
 			continue
 		}
 		for _, mod := range []uint8{0, 3} {
