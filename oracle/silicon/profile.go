@@ -29,22 +29,22 @@ func HiddenFeatures() []isa.Feature {
 
 var profile = sync.OnceValues(func() (*isa.Profile, []isa.Feature) {
 	p := *hostcpu.Profile()
-	e, err := New()
+	d, err := NewDecoder()
 	if err != nil {
 		return &p, nil
 	}
-	defer e.Close()
-	hidden := e.hidden(p.Features)
+	defer d.Close()
+	hidden := hiddenFrom(d, p.Features)
 	p.Features = p.Features.With(hidden...)
 	return &p, hidden
 })
 
-// hidden tries the rows of each feature that is not in shown, and returns those
+// hiddenFrom tries the rows of each feature that is not in shown, and returns those
 // of which the CPU, as a decoder, takes none for undefined: VMCALL alone, which
 // leaves the guest before all else, is not VMX. A row that is another valid
 // instruction without its feature tells nothing, nor does one that is undefined
 // for user code with it (SEAMRET).
-func (e *Executor) hidden(shown isa.FeatureSet) []isa.Feature {
+func hiddenFrom(d oracle.BatchDecoder, shown isa.FeatureSet) []isa.Feature {
 	var features []isa.Feature
 	var codes [][]byte
 	for _, r := range isa.Rows() {
@@ -58,7 +58,7 @@ func (e *Executor) hidden(shown isa.FeatureSet) []isa.Feature {
 		}
 	}
 	answers := make([]oracle.Decoded, len(codes))
-	(&Decoder{e: e}).DecodeBatch(codes, x86.Long64, answers)
+	d.DecodeBatch(codes, x86.Long64, answers)
 	var hidden, partly isa.FeatureSet
 	for i, f := range features {
 		if answers[i].Valid {
