@@ -1,72 +1,8 @@
 package decode
 
 import (
-	"encoding/binary"
-
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
-)
-
-// entry says how the opcode of one map selects among its rows; see the
-// generator's index.go for the formula.
-type entry struct {
-	base   uint16 // first slot
-	stride uint16 // slots a ModRM class
-	modrm  uint8  // index in modrmClasses
-	ctx    uint8  // index in contextClasses
-	flags  uint8
-}
-
-// Flags of an entry.
-const (
-	entryUsed = 1 << iota
-	entryModRM
-	// entryRegister: ModRM.mod is ignored and taken as 3.
-	entryRegister
-)
-
-// hot is what decoding needs of a row.
-type hot struct {
-	fallback uint16
-	// feature and also are what the row needs, or 0.
-	feature, also uint16
-
-	modes isa.ModeSet
-	// imm and imm2 are the sizes of the immediates in bytes.
-	imm, imm2 uint8
-	flags     uint16
-	// size is an index in operandSizes.
-	size uint8
-}
-
-// Flags of a row.
-const (
-	hotLock = 1 << iota
-	hotSigned
-	hotMoffs
-	hotNoVVVV
-	hotVSIB
-	hotControl
-	hotDebug
-	hotMask // ModRM.reg is an opmask register, or VEX.vvvv is
-	hotDistinct
-	hotFew // a register field names a tile or a bound register
-	hotIs4 // the immediate names a register
-)
-
-// The bits of a context, by which a row is selected among those of an opcode.
-const (
-	ctxOpSize   = 1 << 0
-	ctxAddrSize = 1 << 1
-	ctxRep      = 1 << 2
-	ctxRepne    = 1 << 3
-	ctxW        = 1 << 4
-	ctxB        = 1 << 5
-	ctxMode     = 6 // 0 is 16-bit code, 1 32-bit, 2 64-bit on Intel, 3 64-bit on AMD
-
-	vexW        = 1 << 2
-	vexL        = 3
-	vexAddrSize = 1 << 5
 )
 
 // Bits of a REX prefix.
@@ -77,36 +13,10 @@ const (
 	rexW
 )
 
-// prefixKind classifies a first byte.
-type prefixKind uint8
-
-const (
-	notPrefix prefixKind = iota
-	prefixOpSize
-	prefixAddrSize
-	prefixRep
-	prefixRepne
-	prefixLock
-	prefixSegment // an override that is ignored in 64-bit mode
-	prefixFSGS
-	prefixREX // in 64-bit mode
-)
-
-// prefixKinds classifies bytes, in 16 or 32-bit code [0] and 64-bit code [1].
-var prefixKinds = func() (t [2][256]prefixKind) {
-	for i := range t {
-		t[i][0x66], t[i][0x67], t[i][0xf3], t[i][0xf2], t[i][0xf0] = prefixOpSize, prefixAddrSize, prefixRep, prefixRepne, prefixLock
-		t[i][0x26], t[i][0x2e], t[i][0x36], t[i][0x3e] = prefixSegment, prefixSegment, prefixSegment, prefixSegment
-		t[i][0x64], t[i][0x65] = prefixFSGS, prefixFSGS
-	}
-	for b := 0x40; b < 0x50; b++ {
-		t[1][b] = prefixREX
-	}
-	return t
-}()
-
 // modeInfo is what the code width decides.
 type modeInfo struct {
+	// not is the flag of a row that is not valid.
+	not  hot
 	ctx  uint8
 	long uint8 // 1 in 64-bit mode
 	set  isa.ModeSet
@@ -114,30 +24,30 @@ type modeInfo struct {
 	addr [2]uint8
 	// noVEX: C4, C5 and 62 are always LES, LDS and BOUND.
 	noVEX bool
+	// noBase is the base of ModRM with mod 0 and rm 5: none, or RIP.
+	noBase uint8
 }
 
 func infoOf(mode x86.Mode, vendor isa.Vendor) *modeInfo {
-	return &modeInfos[infoIndex[mode&7][vendor&1]]
+	return &modeInfos[mode&7][vendor&1]
 }
 
-// infoIndex gives the index in modeInfos by mode and vendor.
-var infoIndex = [8][2]uint8{
-	x86.Real:        {4, 4},
-	x86.VM86:        {4, 4},
-	x86.Protected32: {1, 1},
-	x86.Compat32:    {1, 1},
-	x86.Long64:      {2, 3},
-}
-
-// modeInfos has 16-bit and 32-bit code, 64-bit code on Intel and on AMD, and
-// real mode and virtual-8086 mode, which have no VEX (SDM vol. 2, 2.3.1).
-var modeInfos = [5]modeInfo{
-	{set: isa.Mode16, addr: [2]uint8{2, 4}},
-	{ctx: 1 << ctxMode, set: isa.Mode32, addr: [2]uint8{4, 2}},
-	{ctx: 2 << ctxMode, set: isa.Mode64, addr: [2]uint8{8, 4}, long: 1},
-	{ctx: 3 << ctxMode, set: isa.Mode64, addr: [2]uint8{8, 4}, long: 1},
-	{set: isa.Mode16, addr: [2]uint8{2, 4}, noVEX: true},
-}
+// modeInfos is by mode and vendor. Real mode and virtual-8086 mode have no VEX
+// (SDM vol. 2, 2.3.1).
+var modeInfos = func() (t [8][2]modeInfo) {
+	code16 := modeInfo{not: hotNot16, set: isa.Mode16, addr: [2]uint8{2, 4}, noBase: x86.RegNone}
+	code32 := modeInfo{not: hotNot32, ctx: 1 << ctxMode, set: isa.Mode32, addr: [2]uint8{4, 2}, noBase: x86.RegNone}
+	intel64 := modeInfo{not: hotNot64, ctx: 2 << ctxMode, set: isa.Mode64, addr: [2]uint8{8, 4}, long: 1, noBase: x86.RegRIP}
+	amd64 := modeInfo{not: hotNot64, ctx: 3 << ctxMode, set: isa.Mode64, addr: [2]uint8{8, 4}, long: 1, noBase: x86.RegRIP}
+	for mode := range t {
+		t[mode] = [2]modeInfo{code16, code16}
+	}
+	code16.noVEX = true
+	t[x86.Real], t[x86.VM86] = [2]modeInfo{code16, code16}, [2]modeInfo{code16, code16}
+	t[x86.Protected32], t[x86.Compat32] = [2]modeInfo{code32, code32}, [2]modeInfo{code32, code32}
+	t[x86.Long64] = [2]modeInfo{isa.Intel: intel64, isa.AMD: amd64}
+	return t
+}()
 
 // cursor is the state of one decoding that does not go into Inst as it is.
 type cursor struct {
@@ -151,6 +61,8 @@ type cursor struct {
 	rex uint8
 	// segment is the override in force, or SegNone.
 	segment x86.Segment
+	// checked are the bits of a row that check has to look at.
+	checked hot
 	// forbidden: a prefix stands before VEX that must not, or a bit of EVEX is
 	// not as it must be.
 	forbidden bool
@@ -175,31 +87,66 @@ func Decode(in *Inst, code []byte, mode x86.Mode, p *isa.Profile) Reason {
 	*in = Inst{}
 	in.Base, in.Index, in.Segment, in.AddrSize = x86.RegNone, x86.RegNone, x86.DS, info.addr[0]
 	var c cursor
-	c.code, c.info, c.p, c.ctx, c.segment = code, info, p, info.ctx, x86.SegNone
+	c.code, c.info, c.p, c.ctx, c.segment, c.checked = code, info, p, info.ctx, x86.SegNone, hotChecked|info.not
 
-	op, ok := c.start(in)
-	if !ok {
-		return in.fail(&c, c.short())
+	// Most instructions have no prefix, or REX alone. Which of the two it is
+	// cannot be foreseen, so it is counted and not asked.
+	kinds := &byteKinds[info.long&1]
+	op, kind, pos := byte(0), byteKind(prefixLock), 0
+	if len(code) >= 2 {
+		rex := kinds[code[0]] & prefixREX
+		pos = int(rex)
+		op = code[pos]
+		c.rex = code[0] & -uint8(rex)
+		in.REX = c.rex
+		kind = kinds[op]
 	}
-	in.PrefixLen = uint8(c.pos - 1)
+	if kind > escapeByte || kind == prefixREX {
+		var ok bool
+		if op, ok = c.prefixes(in); !ok {
+			return in.fail(&c, c.short())
+		}
+		pos, kind = c.pos-1, kinds[op]
+	}
+	in.PrefixLen = uint8(pos)
 	in.OpcodeOff = in.PrefixLen
+	pos++
+	if kind == escapeByte {
+		c.pos = pos
+		return c.escaped(in, op)
+	}
+	in.Opcode = op
+	return c.finish(in, int(op), pos, c.legacyContext())
+}
+
+// legacyContext is the context of the legacy maps.
+func (c *cursor) legacyContext() uint8 { return c.ctx | (c.rex&rexW)<<1 | (c.rex&rexB)<<5 }
+
+// escaped decodes what may be more than an opcode of the one-byte map.
+func (c *cursor) escaped(in *Inst, op byte) Reason {
 	key := int(op)
 	switch {
 	case op == 0x0f:
+		var ok bool
 		if key, ok = c.escape(in); !ok {
-			return in.fail(&c, c.short())
+			return in.fail(c, c.short())
 		}
-	case op&^1 == 0xc4 || op == 0x62 || op == 0x8f || op == 0xd5 && c.hasAPX():
+	case op != 0xd5 || c.hasAPX():
 		var r Reason
 		if key, r = c.vex(in, op); r != Valid {
-			return in.fail(&c, r)
+			return in.fail(c, r)
 		}
 	}
 	in.Map, in.Opcode = isa.Map(key>>8), uint8(key)
-	if in.Map == isa.Map0F0F {
+	switch {
+	case in.Map == isa.Map0F0F:
 		return c.suffix(in)
+	case in.Map == isa.MapEVEX5 && c.beforeAVX10Aux(in):
+		return c.undefined(in)
+	case in.Map < isa.MapVEX1 || in.Map == isa.MapREX2:
+		return c.finish(in, key, c.pos, c.legacyContext())
 	}
-	return c.finish(in, key, p)
+	return c.finish(in, key, c.pos, c.ctx)
 }
 
 // fail ends decoding with a reason.
@@ -219,76 +166,31 @@ func (c *cursor) short() Reason {
 	return Truncated
 }
 
-// start reads what stands before the opcode, and returns the opcode or escape
-// byte. Most instructions have no prefix, or REX alone.
-func (c *cursor) start(in *Inst) (byte, bool) {
-	if len(c.code) < 2 {
-		return c.prefixes(in)
-	}
-	kinds := &prefixKinds[c.info.long]
-	b := c.code[0]
-	if kinds[b] == notPrefix {
-		c.pos = 1
-		return b, true
-	}
-	if op := c.code[1]; kinds[b] == prefixREX && kinds[op] == notPrefix {
-		c.rex, in.REX = b, b
-		c.pos = 2
-		return op, true
-	}
-	return c.prefixes(in)
-}
-
 // prefixes reads legacy prefixes and REX and returns the byte after them.
 func (c *cursor) prefixes(in *Inst) (byte, bool) {
-	kinds := &prefixKinds[c.info.long]
+	kinds := &byteKinds[c.info.long&1]
 	code := c.code
+	prefix, ctx, segment, rex := Prefix(0), c.info.ctx, x86.SegNone, uint8(0)
+	op, ok, pos := byte(0), false, len(code)
 	for i, b := range code {
 		k := kinds[b]
-		if k == notPrefix {
-			c.pos = i + 1
-			return b, i < MaxLength
+		if k <= escapeByte && k != prefixREX {
+			op, ok, pos = b, i < MaxLength, i+1
+			break
 		}
-		if k == prefixREX {
-			// It counts only directly before the opcode.
-			c.rex = b
-			in.REX = b
-			continue
-		}
-		c.rex, in.REX = 0, 0
-		c.prefix(in, k, b)
+		// REX counts only directly before the opcode.
+		rex = b & -uint8(k&prefixREX)
+		e := &prefixEffects[k%numByteKinds]
+		prefix = prefix&^e.clears | e.sets
+		ctx = ctx&^e.clearsContext | e.setsContext
+		segment = segment&e.keeps | e.segment
 	}
-	c.pos = len(code)
-	return 0, false
-}
-
-func (c *cursor) prefix(in *Inst, k prefixKind, b byte) {
-	switch k {
-	case prefixOpSize:
-		in.Prefix |= PrefixOpSize
-		c.ctx |= ctxOpSize
-	case prefixAddrSize:
-		in.Prefix |= PrefixAddrSize
-		in.AddrSize = c.info.addr[1]
-		c.ctx |= ctxAddrSize
-	case prefixRep:
-		in.Prefix = in.Prefix&^PrefixRepne | PrefixRep
-		c.ctx = c.ctx&^ctxRepne | ctxRep
-	case prefixRepne:
-		in.Prefix = in.Prefix&^PrefixRep | PrefixRepne
-		c.ctx = c.ctx&^ctxRep | ctxRepne
-	case prefixLock:
-		in.Prefix |= PrefixLock
-	case prefixSegment:
-		// Ignored in 64-bit mode, where it does not cancel FS or GS either.
-		if c.info.long == 0 {
-			in.Prefix |= PrefixSegment
-			c.segment = x86.Segment(b >> 3 & 3)
-		}
-	case prefixFSGS:
-		in.Prefix |= PrefixSegment
-		c.segment = x86.FS + x86.Segment(b&1)
+	in.Prefix, in.REX, in.AddrSize = prefix, rex, c.info.addr[prefix/PrefixAddrSize&1]
+	c.ctx, c.segment, c.rex, c.pos = ctx, segment, rex, pos
+	if prefix&PrefixLock != 0 {
+		c.checked = everything
 	}
+	return op, ok
 }
 
 // escape reads the opcode of a map behind 0F and returns map and opcode.
@@ -329,8 +231,8 @@ func (c *cursor) suffix(in *Inst) Reason {
 	in.Reg = modrm >> 3 & 7
 	in.RM = modrm & 7
 	if modrm < 0xc0 {
-		if r := c.memory(in, modrm, &hots[0]); r != Valid {
-			return in.fail(c, r)
+		if c.pos, ok = c.memory(in, modrm, 0, c.pos); !ok {
+			return in.fail(c, c.short())
 		}
 	}
 	op, ok := c.next()
@@ -338,21 +240,16 @@ func (c *cursor) suffix(in *Inst) Reason {
 		return in.fail(c, c.short())
 	}
 	in.Opcode, in.OpcodeOff = op, uint8(c.pos-1)
-	e := &entries[int(isa.Map0F0F)<<8|int(op)]
-	if e.flags == 0 {
+	h := slots[entries[int(isa.Map0F0F)<<8|int(op)].slot(0, c.ctx)]
+	if h == 0 {
 		return in.fail(c, Undefined)
 	}
-	id := slots[int(e.base)+int(contextClasses[e.ctx][c.ctx])]
-	h := &hots[id]
-	if id == 0 {
-		return in.fail(c, Undefined)
-	}
-	in.Row = isa.ID(id)
-	in.OpSize = operandSizes[h.size][c.ctx]
+	in.Row = h.row()
+	in.OpSize = h.opSize(c.ctx)
 	if c.segment != x86.SegNone {
 		in.Segment = c.segment
 	}
-	return c.check(in, h, c.p)
+	return c.check(in, h, c.pos)
 }
 
 func (c *cursor) next() (byte, bool) {
@@ -363,175 +260,4 @@ func (c *cursor) next() (byte, bool) {
 	b := c.code[c.pos]
 	c.pos++
 	return b, true
-}
-
-// finish selects the row and reads the rest.
-func (c *cursor) finish(in *Inst, key int, p *isa.Profile) Reason {
-	e := &entries[key]
-	if e.flags == 0 || in.Map == isa.MapEVEX5 && c.beforeAVX10Aux(in) {
-		return c.undefined(in)
-	}
-	modrm := uint8(0)
-	if e.flags&entryModRM != 0 {
-		var ok bool
-		if modrm, ok = c.next(); !ok {
-			return in.fail(c, c.short())
-		}
-		in.ModRM, in.HasModRM = modrm, true
-		in.Reg = modrm>>3&7 | c.rex<<1&8
-	}
-	slot := int(e.base) + int(modrmClasses[e.modrm][modrm])*int(e.stride)
-	ctx := c.ctx | (c.rex&rexW)<<1 | (c.rex&rexB)<<5
-	if in.Map >= isa.MapVEX1 && in.Map != isa.MapREX2 {
-		ctx = c.ctx
-	}
-	id := slots[slot+int(contextClasses[e.ctx][ctx])]
-	h := &hots[id]
-	if id == 0 {
-		return c.undefined(in)
-	}
-	if h.feature != 0 && !p.Features.Has(isa.Feature(h.feature)) && h.fallback != 0 {
-		id = h.fallback
-		h = &hots[id]
-	}
-	in.Row = isa.ID(id)
-	in.OpSize = operandSizes[h.size][ctx]
-	if in.HasREX2 {
-		return c.finishREX2(in, h, e.flags)
-	}
-
-	switch {
-	case !in.HasModRM:
-		in.RM = in.Opcode&7 | c.rex<<3&8
-	case modrm >= 0xc0 || e.flags&entryRegister != 0:
-		in.RM = modrm&7 | c.rex<<3&8
-	default:
-		if r := c.memory(in, modrm, h); r != Valid {
-			return in.fail(c, r)
-		}
-	}
-	if c.segment != x86.SegNone {
-		in.Segment = c.segment
-	}
-	if h.imm != 0 || h.flags&hotMoffs != 0 {
-		if h.imm2 != 0 && h.feature != 0 && !p.Features.Has(isa.Feature(h.feature)) {
-			return c.check(in, h, p) // SSE4A's two immediates are of AMD's opcode alone
-		}
-		c.immediates(in, h)
-	}
-	return c.check(in, h, p)
-}
-
-// check applies what does not depend on the encoding's shape: length, mode,
-// feature, LOCK, VEX.vvvv.
-func (c *cursor) check(in *Inst, h *hot, p *isa.Profile) Reason {
-	if c.pos > len(c.code) || c.pos > MaxLength {
-		return in.fail(c, c.short())
-	}
-	in.Length = uint8(c.pos)
-	if c.forbidden {
-		return in.fail(c, Undefined)
-	}
-	if in.Prefix&PrefixLock != 0 && (h.flags&hotLock == 0 || !in.IsMem) && !in.alternateCR8(p) {
-		return in.fail(c, BadLock)
-	}
-	if h.modes&c.info.set == 0 {
-		return in.fail(c, WrongMode)
-	}
-	if in.Row >= firstEVEX && !c.evexOperands(in, h, &evexForms[in.Row-firstEVEX]) {
-		return in.fail(c, Undefined)
-	}
-	if h.flags&(hotNoVVVV|hotVSIB|hotControl|hotDebug|hotMask|hotDistinct|hotFew|hotIs4) != 0 && !c.registersValid(in, h) {
-		return in.fail(c, Undefined)
-	}
-	if h.feature != 0 && (!p.Features.Has(isa.Feature(h.feature)) || !p.Features.Has(isa.Feature(h.also))) {
-		return in.fail(c, MissingFeature)
-	}
-	return Valid
-}
-
-// alternateCR8 says whether LOCK is the one of AMD's LOCK MOV CR0, which
-// means CR8 (APM vol. 3, MOV CRn), and then makes ModRM.reg CR8.
-func (in *Inst) alternateCR8(p *isa.Profile) bool {
-	if in.Map != isa.Map0F || in.Opcode&^2 != 0x20 || in.Reg != 0 || !p.Features.Has(isa.FeatureALTMOVCR8) {
-		return false
-	}
-	in.Reg = 8
-	return true
-}
-
-// registersValid checks what some rows ask of register fields: VEX.vvvv
-// unused, a vector index, and no extension of a register number where there
-// are eight registers: only CR8 exists beyond. (That of ModRM.rm is ignored.)
-func (c *cursor) registersValid(in *Inst, h *hot) bool {
-	if h.flags&hotMask != 0 && (in.Reg >= 8 || in.Map < isa.MapEVEX1 && in.VVVV >= 8) {
-		return false
-	}
-	if h.flags&hotFew != 0 && !c.fewExist(in) {
-		return false
-	}
-	if h.flags&hotIs4 != 0 && c.info.long == 0 {
-		in.Imm &= 0x7f // there are eight registers
-	}
-	switch {
-	case h.flags&hotNoVVVV != 0 && in.VVVV|c.spare != 0:
-		return false
-	case h.flags&hotDistinct != 0:
-		return in.distinct()
-	case h.flags&hotVSIB != 0:
-		// A gather's destination, index and mask must differ (SDM vol. 2,
-		// VGATHERDPS).
-		if in.Map >= isa.MapEVEX1 {
-			return in.VVVV == 0 && (in.Reg != in.Index || c.storesMemory(in))
-		}
-		return in.HasSIB && in.Reg != in.Index && in.Reg != in.VVVV && in.Index != in.VVVV
-	case h.flags&hotControl != 0:
-		return in.Reg <= 8
-	case h.flags&hotDebug != 0:
-		return in.Reg < 8
-	}
-	return true
-}
-
-// distinct says whether the destination differs from the sources, and, with
-// tiles, the sources from each other.
-func (in *Inst) distinct() bool {
-	if in.Reg == in.VVVV || !in.IsMem && in.Reg == in.RM {
-		return false
-	}
-	return in.Map >= isa.MapEVEX1 || in.RM != in.VVVV
-}
-
-// immediates reads the immediates of the row, and the offset of moffs.
-func (c *cursor) immediates(in *Inst, h *hot) {
-	if h.flags&hotMoffs != 0 {
-		in.DispOff, in.DispLen = uint8(c.pos), in.AddrSize
-		in.Disp = c.load(int(in.AddrSize))
-		return
-	}
-	in.ImmOff, in.ImmLen = uint8(c.pos), h.imm+h.imm2
-	v := c.load(int(h.imm))
-	if h.flags&hotSigned != 0 {
-		shift := 64 - 8*uint(h.imm)
-		v = uint64(int64(v<<(shift&63)) >> (shift & 63))
-	}
-	in.Imm = v
-	if h.imm2 != 0 {
-		in.Imm2 = uint16(c.load(int(h.imm2)))
-	}
-}
-
-// load reads n bytes (0 to 8), little-endian, zero-extended. Past the end it
-// reads zeros; check sees it by the position.
-func (c *cursor) load(n int) uint64 {
-	pos := c.pos
-	c.pos += n
-	if pos+8 <= len(c.code) {
-		return binary.LittleEndian.Uint64(c.code[pos:]) & (^uint64(0) >> ((64 - 8*uint(n)) & 63))
-	}
-	var v uint64
-	for i := 0; i < n && pos+i < len(c.code); i++ {
-		v |= uint64(c.code[pos+i]) << (8 * i)
-	}
-	return v
 }

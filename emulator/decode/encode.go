@@ -44,7 +44,7 @@ type Form struct {
 // with that one's feature (Fallback), it is one of these.
 func Encode(dst []byte, id isa.ID, mode x86.Mode, f Form) []byte {
 	row := isa.Get(id)
-	e := encoder{row: row, f: f, width: mode.Width(), out: dst}
+	e := encoder{row: row, f: f, mode: mode, width: mode.Width(), out: dst}
 	if id == 0 || row.Modes&e.set() == 0 || !e.choose() {
 		return dst
 	}
@@ -67,6 +67,7 @@ func Encode(dst []byte, id isa.ID, mode x86.Mode, f Form) []byte {
 type encoder struct {
 	row   *isa.Row
 	f     Form
+	mode  x86.Mode
 	width int // of code, in bits
 	out   []byte
 	// What was chosen: ModRM fields with their extensions, W, sizes in bytes.
@@ -216,16 +217,14 @@ func (e *encoder) sizes(p *isa.Pattern) bool {
 // selectRow tries the operand sizes that prefixes can give, the one that the
 // form asks for first, on either vendor's CPUs.
 func (e *encoder) selectRow() bool {
-	return e.selectBy(func(id uint16) bool { return id == uint16(e.row.ID) }) ||
-		e.selectBy(func(id uint16) bool { return hots[id].fallback == uint16(e.row.ID) })
+	return e.selectBy(func(id isa.ID) bool { return id == e.row.ID }) ||
+		e.selectBy(func(id isa.ID) bool { return isa.Get(id).Fallback == e.row.ID })
 }
 
-func (e *encoder) selectBy(wanted func(id uint16) bool) bool {
+func (e *encoder) selectBy(wanted func(id isa.ID) bool) bool {
 	first := e.rex & rexW
-	for _, info := range modeInfos {
-		if info.set != e.set() {
-			continue
-		}
+	for _, vendor := range []isa.Vendor{isa.Intel, isa.AMD} {
+		ctx := infoOf(e.mode, vendor).ctx
 		for n := range uint8(4) {
 			w := first ^ (n >> 1 * rexW)
 			if w != 0 && e.width != 64 {
@@ -233,7 +232,7 @@ func (e *encoder) selectBy(wanted func(id uint16) bool) bool {
 			}
 			e.rex = e.rex&^rexW | w
 			e.opSize66 = n&1 != 0
-			if id, ok := e.selected(info.ctx); ok && wanted(id) {
+			if id, ok := e.selected(ctx); ok && wanted(id) {
 				return true
 			}
 		}
@@ -243,7 +242,7 @@ func (e *encoder) selectBy(wanted func(id uint16) bool) bool {
 
 // selected is the row that the choices so far select; not ok where they
 // contradict each other.
-func (e *encoder) selected(ctx uint8) (id uint16, ok bool) {
+func (e *encoder) selected(ctx uint8) (id isa.ID, ok bool) {
 	ctx |= (e.rex&rexW)<<1 | (e.rex&rexB)<<5
 	if e.addrSize != uint8(e.width/8) {
 		ctx |= ctxAddrSize
@@ -266,13 +265,12 @@ func (e *encoder) selected(ctx uint8) (id uint16, ok bool) {
 	if e.row.Pattern.OpcodeReg {
 		op += int(e.rm & 7)
 	}
-	entry := &entries[int(e.row.Map)<<8|op]
+	entry := entries[int(e.row.Map)<<8|op]
 	modrm := uint8(0)
 	if e.row.Pattern.HasModRM {
 		modrm = e.mod<<6 | e.reg&7<<3 | e.rm&7
 	}
-	slot := int(entry.base) + int(modrmClasses[entry.modrm][modrm])*int(entry.stride)
-	return slots[slot+int(contextClasses[entry.ctx][ctx])], true
+	return slots[entry.slot(modrm, ctx)].row(), true
 }
 
 func (e *encoder) prefixes() {
@@ -469,11 +467,11 @@ func (e *encoder) rest() {
 			e.out = append(e.out, tail[:e.addrSize]...)
 		}
 	}
-	h := &hots[e.row.ID]
+	h := hots[e.row.ID]
 	binary.LittleEndian.PutUint64(tail[:], e.f.Imm)
-	e.out = append(e.out, tail[:h.imm]...)
+	e.out = append(e.out, tail[:h.imm()]...)
 	binary.LittleEndian.PutUint64(tail[:], uint64(e.f.Imm2))
-	e.out = append(e.out, tail[:h.imm2]...)
+	e.out = append(e.out, tail[:h.second()]...)
 	if e.row.Map == isa.Map0F0F {
 		e.out = append(e.out, e.row.Opcode)
 	}
@@ -486,7 +484,7 @@ func (e *encoder) modRM() {
 		e.f.SIB = e.gatherIndex()
 	}
 	e.out = append(e.out, mod<<6|e.reg&7<<3|rm)
-	if mod == 3 || entries[int(e.row.Map)<<8|int(e.row.Opcode)].flags&entryRegister != 0 {
+	if mod == 3 || entries[int(e.row.Map)<<8|int(e.row.Opcode)].register() != 0 {
 		return
 	}
 	n := int(dispLens[mod])

@@ -9,6 +9,7 @@ import (
 // figure 2-11).
 const (
 	evexMask = 7 // aaa
+	evexNF   = 4
 	evexV    = 1 << 3
 	evexB    = 1 << 4
 	evexZ    = 1 << 7
@@ -21,24 +22,37 @@ var evexMaps = [8]isa.Map{
 
 // evexForm is what the decoder needs of an EVEX row.
 type evexForm struct {
-	isa.EVEXForm
-	// gpr: ModRM.rm is a general-purpose register or memory.
-	gpr bool
+	// reg and mem are the bits of the last payload byte that may be set, with a
+	// register and with memory as ModRM.rm.
+	reg, mem uint8
+	// scales has what an 8-bit displacement is multiplied by, and above it what
+	// it is multiplied by with EVEX.b.
+	scales uint16
+	flags  uint8
 }
+
+// Flags of an EVEX row.
+const (
+	evexGPR     = 1 << 1 // ModRM.rm is a general-purpose register or memory
+	evexFewReg  = 1 << 2 // ModRM.reg names a register of a file of 16 or fewer
+	evexFewVVVV = 1 << 3 // vvvv does
+	evexMasked  = evexZ  // the mask must not be k0, as with zeroing
+)
 
 // evexPrefix reads the rest of an EVEX prefix and the opcode. The key
 // returned is map and opcode.
 func (c *cursor) evexPrefix(in *Inst) (key int, _ Reason) {
-	var p [4]byte // the payload and the opcode
-	for i := range p {
-		var ok bool
-		if p[i], ok = c.next(); !ok {
-			return key, c.shortVEX()
-		}
-		if i == 0 && p[0]&3 == 0 && (p[0]&4 == 0 || !c.hasAPX()) {
-			return key, c.noMap(in, p[0])
-		}
+	if first := c.code[c.pos]; first&3 == 0 && (first&4 == 0 || !c.hasAPX()) {
+		c.pos++
+		return key, c.noMap(in, first)
 	}
+	p := c.code[c.pos:min(len(c.code), MaxLength)] // the payload and the opcode
+	if len(p) < 4 {
+		c.pos += len(p) + 1
+		return key, c.shortVEX()
+	}
+	p = p[:4:4]
+	c.pos += 4
 	in.OpcodeOff = uint8(c.pos - 1)
 	m := evexMaps[p[0]&7]
 	if p[0]&8 != 0 || p[1]&4 == 0 || m == 0 || p[0]&7 == 4 || p[0]&7 == 7 {
@@ -60,92 +74,59 @@ func (c *cursor) evexPrefix(in *Inst) (key int, _ Reason) {
 	}
 	in.VL = p[2] >> 5 & 3
 	c.ctx = c.info.ctx | p[1]&3 | in.VL<<vexL
-	if c.pos < len(c.code) && c.code[c.pos] >= 0xc0 && p[2]&evexB != 0 {
-		// L'L is the rounding mode; the length is 512 bits, or a scalar's.
-		c.ctx |= 3 << vexL
-		c.ctx ^= 1 << vexL
+	if c.pos < len(c.code) {
+		// With a register and EVEX.b L'L is the rounding mode; the length is 512
+		// bits, or a scalar's.
+		rounding := (c.code[c.pos] >> 7 & (c.code[c.pos] >> 6) & (p[2] >> 4) & 1) << vexL
+		c.ctx = (c.ctx | 3*rounding) ^ rounding
 	}
 	if m == isa.MapEVEX4 {
 		// ND and NF select in place of L'L, which is 0.
 		c.ctx = c.info.ctx | p[1]&3 | (p[2]>>4&1)<<vexL | (p[2]>>2&1)<<(vexL+1)
 		c.forbidden = c.forbidden || p[2]&0xe0 != 0
 	}
-	if c.rex&rexW != 0 {
-		c.ctx |= vexW
-	}
-	if in.Prefix&PrefixAddrSize != 0 {
-		c.ctx |= vexAddrSize
-	}
+	c.ctx |= p[1]>>7*vexW | uint8(in.Prefix/PrefixAddrSize&1)*vexAddrSize
 	return int(m)<<8 | int(p[3]), Valid
 }
 
 // evexOperands applies what EVEX adds to registers and displacement, and says
 // whether mask, broadcast and rounding are what the row takes.
-func (c *cursor) evexOperands(in *Inst, h *hot, form *evexForm) bool {
+func (c *cursor) evexOperands(in *Inst, h hot, form *evexForm) bool {
 	in.Reg |= c.high
-	if (c.high != 0 || in.VVVV >= 16) && c.fewRegisters(in) {
+	if beyond := c.high>>2 | in.VVVV>>4<<3; beyond&form.flags != 0 && c.fewRegisters(in) {
 		return false
 	}
 	if !in.IsMem {
 		if c.index != 0 {
 			return false
 		}
-		if form.gpr {
-			in.RM |= c.base
-		} else {
-			in.RM |= c.rex & rexX << 3
+		high := c.rex & rexX << 3
+		if form.flags&evexGPR != 0 {
+			high = c.base
 		}
+		in.RM |= high
 	}
-	if form.Mask >= isa.MaskNF || in.Map == isa.MapEVEX4 {
-		return c.promoted(in, form)
-	}
-	if h.flags&hotVSIB != 0 {
+	if h&hotVSIB != 0 {
 		if !in.HasSIB || c.index != 0 {
 			return false
 		}
 		in.Index |= in.VVVV & 16
 		in.VVVV &= 15
 	}
-	if in.DispLen == 1 {
-		scale := form.Scale
-		if in.EVEX&evexB != 0 {
-			scale = form.Broadcast
-		}
-		in.Disp *= uint64(scale)
+	allowed, scale := form.reg, form.scales>>(in.EVEX&evexB/evexB*8)
+	if in.IsMem {
+		allowed = form.mem
 	}
-	mask := in.EVEX & evexMask
-	switch {
-	case mask != 0 && form.Mask == isa.MaskNone, mask == 0 && form.Mask == isa.MaskRequired:
-		return false
-	case in.EVEX&evexZ != 0 && (!form.Zeroing || mask == 0 || c.storesMemory(in)):
-		return false
-	case in.EVEX&evexB == 0:
-		return true
-	case in.IsMem:
-		return form.Broadcast != 0
+	if in.DispLen != 1 {
+		scale = 1
 	}
-	return form.Rounding != isa.RoundingNone
-}
-
-// promoted checks the last payload byte of an instruction that APX has
-// promoted to EVEX. Displacements are as they are.
-func (c *cursor) promoted(in *Inst, form *evexForm) bool {
-	switch {
-	case form.Mask == isa.MaskCondition:
-		return true
-	case in.Map == isa.MapEVEX4:
-		return in.EVEX&3 == 0
+	in.Disp *= uint64(uint8(scale))
+	// Zeroing and a row that needs a mask do not go with k0.
+	masked := evexZ & (in.EVEX | form.flags)
+	if in.EVEX&evexMask != 0 {
+		masked = 0
 	}
-	return in.EVEX&(evexZ|evexB|evexMask&^form.nf()) == 0
-}
-
-// nf is the bit of the mask field that is NF, if the row has it. Rows of map 4
-// are selected by it.
-func (f *evexForm) nf() uint8 {
-	if f.Mask == isa.MaskNF {
-		return 4
-	}
-	return 0
+	return in.EVEX&(evexZ|evexB|evexMask)&^allowed|masked == 0
 }
 
 // fewRegisters says whether ModRM.reg or vvvv names a register that there is

@@ -12,7 +12,7 @@ func (c *cursor) hasAPX() bool { return c.info.long != 0 && c.p.Features.Has(isa
 // rex2 reads the payload of REX2 and the opcode. The key returned is map and
 // opcode.
 func (c *cursor) rex2(in *Inst) (key int, _ Reason) {
-	c.forbidden = in.REX != 0
+	c.forbidden, c.checked = in.REX != 0, everything
 	b, ok := c.next()
 	if !ok {
 		return key, c.short()
@@ -57,20 +57,10 @@ func rex2Opcode(m isa.Map, op uint8) bool {
 	return true
 }
 
-// finishREX2 reads the rest of an instruction behind REX2. Its high bits
-// extend general-purpose registers alone.
-func (c *cursor) finishREX2(in *Inst, h *hot, flags uint8) Reason {
+// extendREX2 extends registers by the high bits of REX2, which are those of
+// general-purpose registers alone.
+func (c *cursor) extendREX2(in *Inst) {
 	row := isa.Get(in.Row)
-	switch {
-	case !in.HasModRM:
-		in.RM = in.Opcode&7 | c.rex<<3&8
-	case in.ModRM >= 0xc0 || flags&entryRegister != 0:
-		in.RM = in.ModRM&7 | c.rex<<3&8
-	default:
-		if r := c.memory(in, in.ModRM, h); r != Valid {
-			return in.fail(c, r)
-		}
-	}
 	for i := range row.Operands[:row.NumOperands] {
 		o := &row.Operands[i]
 		if o.Class != x86.ClassGPR {
@@ -85,16 +75,9 @@ func (c *cursor) finishREX2(in *Inst, h *hot, flags uint8) Reason {
 			}
 		}
 	}
-	if c.segment != x86.SegNone {
-		in.Segment = c.segment
-	}
-	if h.imm != 0 || h.flags&hotMoffs != 0 {
-		c.immediates(in, h)
-	}
 	if in.Map == isa.Map0F && in.IsMem && savesState(in) {
 		c.forbidden = true
 	}
-	return c.check(in, h, c.p)
 }
 
 // savesState says whether the instruction is one of the XSAVE and XRSTOR

@@ -41,8 +41,9 @@ func (c *cursor) reservedMap(in *Inst, m, op uint8) Reason {
 // takes it for the ModRM byte of LES or BOUND.
 func (c *cursor) noMap(in *Inst, modrm byte) Reason {
 	if c.measured() && modrm < 0xc0 {
-		if r := c.memory(in, modrm, &hots[0]); r != Valid {
-			return in.fail(c, r)
+		var ok bool
+		if c.pos, ok = c.memory(in, modrm, 0, c.pos); !ok {
+			return in.fail(c, c.short())
 		}
 		if c.pos > len(c.code) || c.pos > MaxLength {
 			return in.fail(c, c.short())
@@ -87,8 +88,9 @@ func (c *cursor) skip(in *Inst, m isa.Map, op uint8) Reason {
 		memory = false // ModRM.mod is ignored
 	}
 	if memory {
-		if r := c.memory(in, in.ModRM, &hots[0]); r != Valid {
-			return in.fail(c, r)
+		var ok bool
+		if c.pos, ok = c.memory(in, in.ModRM, 0, c.pos); !ok {
+			return in.fail(c, c.short())
 		}
 	}
 	c.pos += imm
@@ -122,7 +124,7 @@ func modRM0F(op uint8) bool {
 	case 0x7a, 0x7b, 0xa6, 0xa7, 0xff:
 		return true
 	}
-	return entries[int(isa.Map0F)<<8|int(op)].flags&entryModRM != 0
+	return entries[int(isa.Map0F)<<8|int(op)].modRM() != 0
 }
 
 // reservedEscape says whether 0F and the byte announce another opcode, which

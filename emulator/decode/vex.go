@@ -19,7 +19,9 @@ func (c *cursor) vex(in *Inst, op byte) (key int, _ Reason) {
 	}
 	// A prefix that VEX encodes itself must not stand before it (SDM vol. 2,
 	// 2.3.2 to 2.3.5). It makes #UD, but only after the length limit.
-	c.forbidden = in.prefixForbidsVEX()
+	if in.prefixForbidsVEX() {
+		c.forbidden, c.checked = true, everything
+	}
 	switch op {
 	case 0x62:
 		return c.evexPrefix(in)
@@ -89,14 +91,7 @@ func (c *cursor) vexMap(op, m uint8) isa.Map {
 
 // vexContext forms the context of the VEX maps.
 func (c *cursor) vexContext(in *Inst, last uint8) {
-	ctx := c.info.ctx | last&3 | (last>>2&1)<<vexL
-	if c.rex&rexW != 0 {
-		ctx |= vexW
-	}
-	if in.Prefix&PrefixAddrSize != 0 {
-		ctx |= vexAddrSize
-	}
-	c.ctx = ctx
+	c.ctx = c.info.ctx | last&3 | (last>>2&1)<<vexL | c.rex&rexW/rexW*vexW | uint8(in.Prefix/PrefixAddrSize&1)*vexAddrSize
 }
 
 // shortVEX is the reason why a byte of the prefix or the opcode is not there.

@@ -51,7 +51,7 @@ var Flaws = []Flaw{
 
 	// Memory.
 	{"rmw-reads-without-intent", "emulator/exec/plan.go", "makeOperand", "p.intent = step.IntentModify", "p.intent = step.IntentRead", "a read-modify-write faults as a read: #PF with W clear"},
-	{"segment-override-ignored", "emulator/decode/decode.go", "cursor.finish", "in.Segment = c.segment", "_ = c.segment", "FS and GS overrides are ignored"},
+	{"segment-override-ignored", "emulator/decode/finish.go", "cursor.finish", "in.Segment = c.segment", "_ = c.segment", "FS and GS overrides are ignored"},
 	{"rip-base-before-immediate", "emulator/exec/memory.go", "Context.locate", "off += c.next", "off += c.next - uint64(c.inst.ImmLen)", "a RIP-relative base is taken before the immediate"},
 	{"address-size-ignored", "emulator/exec/memory.go", "Context.locate", "c.offset = off & maskOf(in.AddrSize)", "c.offset = off", "67h does not cut the address"},
 	{"page-crossing-address", "emulator/machine/memory.go", "Machine.translate", "return m.pageFault(t.next, need, 0, linear, ev)", "return m.pageFault(t.next, need, 0, linear-1, ev)", "#PF of an access over a page end tells the byte before the page"},
@@ -79,14 +79,14 @@ var Flaws = []Flaw{
 	{"cmps-order", "emulator/exec/str.go", "cmps", "c.sub(a, b, 0)", "c.sub(b, a, 0)", "CMPS subtracts the other way round"},
 
 	// Decoding.
-	{"length-off-by-one", "emulator/decode/decode.go", "cursor.check", "in.Length = uint8(c.pos)", "in.Length = uint8(c.pos) + in.DispLen>>2&in.ImmLen", "an instruction with a long displacement and an immediate is one too long"},
-	{"lock-accepted", "emulator/decode/decode.go", "cursor.check", "if in.Prefix&PrefixLock != 0 && (h.flags&hotLock == 0 || !in.IsMem) && !in.alternateCR8(p) {", "if in.Prefix&PrefixLock != 0 && h.flags&hotLock == 0 && !in.alternateCR8(p) {", "LOCK is accepted on a register destination"},
+	{"length-off-by-one", "emulator/decode/finish.go", "cursor.finish", "in.Length = uint8(pos)", "in.Length = uint8(pos) + in.DispLen>>2&in.ImmLen", "an instruction with a long displacement and an immediate is one too long"},
+	{"lock-accepted", "emulator/decode/finish.go", "cursor.check", "if in.Prefix&PrefixLock != 0 && (h&hotLock == 0 || !in.IsMem) && !in.alternateCR8(c.p) {", "if in.Prefix&PrefixLock != 0 && h&hotLock == 0 && !in.alternateCR8(c.p) {", "LOCK is accepted on a register destination"},
 	{"lock-accepted-row", "emulator/isa/gp.txt", "", "03 /r | ADD r32, r/m32 | 16 32 64 | rw r | - | - | OF=m SF=m ZF=m AF=m PF=m CF=m | -", "03 /r | ADD r32, r/m32 | 16 32 64 | rw r | lock | - | OF=m SF=m ZF=m AF=m PF=m CF=m | -", "LOCK is accepted on a load"},
-	{"disp8-zero-extended", "emulator/decode/memory.go", "cursor.memory", "in.Disp = uint64(int64(c.load(int(dispLen))<<(shift&63)) >> (shift & 63))", "in.Disp = c.load(int(dispLen)) << (shift & 63) >> (shift & 63)", "a displacement is not sign-extended"},
-	{"imm8-zero-extended", "emulator/decode/decode.go", "cursor.immediates", "v = uint64(int64(v<<(shift&63)) >> (shift & 63))", "v = v << (shift & 63) >> (shift & 63)", "an immediate is not sign-extended"},
-	{"rex-before-prefix-counts", "emulator/decode/decode.go", "cursor.prefixes", "c.rex, in.REX = 0, 0", "_ = i", "a REX that is not last counts"},
+	{"disp8-zero-extended", "emulator/decode/memory.go", "cursor.displacement", "in.Disp = f.extend(c.load(pos))", "in.Disp = c.load(pos) & f.mask", "a displacement is not sign-extended"},
+	{"imm8-zero-extended", "emulator/decode/finish.go", "cursor.finish", "in.Imm = f.extend(c.load(pos))", "in.Imm = c.load(pos) & f.mask", "an immediate is not sign-extended"},
+	{"rex-before-prefix-counts", "emulator/decode/decode.go", "cursor.prefixes", "rex = b & -uint8(k&prefixREX)", "rex |= b & -uint8(k&prefixREX)", "a REX that is not last counts"},
 	{"rex-index-ignored", "emulator/decode/memory.go", "cursor.memory", "in.Index = index", "in.Index = index & 7", "REX.X is ignored"},
-	{"rex-r-ignored", "emulator/decode/decode.go", "cursor.finish", "in.Reg = modrm>>3&7 | c.rex<<1&8", "in.Reg = modrm >> 3 & 7", "REX.R is ignored"},
+	{"rex-r-ignored", "emulator/decode/finish.go", "cursor.finish", "in.Reg = (modrm>>3&7 | c.rex<<1&8) & e.modRM()", "in.Reg = modrm >> 3 & 7 & e.modRM()", "REX.R is ignored"},
 	{"sib-base-r13", "emulator/decode/memory.go", "cursor.memory", "if sib&7 == 5 && mod == 0 {", "if base == 5 && mod == 0 {", "SIB without base: R13 is taken for a base"},
 	{"lock-size-row", "emulator/isa/gp.txt", "", "83 /0 ib | ADD r/m32, imm8 | 16 32 64 | rw r | lock | - | OF=m SF=m ZF=m AF=m PF=m CF=m | -", "83 /0 ib | ADD r/m32, imm8 | 16 32 64 | w r | lock | - | OF=m SF=m ZF=m AF=m PF=m CF=m | -", "an ADD in the table does not read its destination"},
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"sort"
+	"strconv"
 	"strings"
 )
 
@@ -217,17 +218,17 @@ func emitIndex(idx *index, rows []*row) []byte {
 		if !e.used {
 			continue
 		}
-		flags := 1
-		if e.hasModRM {
-			flags |= 2
-		}
+		mask, register := 0xff, 0
 		if e.registerOnly {
-			flags |= 4
+			register = 0xc0
 		}
-		fmt.Fprintf(&b, "%#x: {%d, %d, %d, %d, %d},\n", i, e.base, e.stride, e.mc, e.cc, flags)
+		if !e.hasModRM {
+			mask, register = 0, 0xc0|i&7
+		}
+		fmt.Fprintf(&b, "%#x: %d | %d<<entryStride | %d<<entryClass | %d<<entryContext | %#x<<entryMask | %#x<<entryRegister,\n", i, e.base, e.stride, e.mc, e.cc, mask, register)
 	}
 	b.WriteString("}\n\n")
-	fmt.Fprintf(&b, "var slots = [%d]uint16{", len(idx.slots))
+	fmt.Fprintf(&b, "var slotRows = [%d]uint16{", len(idx.slots))
 	for i, s := range idx.slots {
 		if i%24 == 0 {
 			b.WriteString("\n")
@@ -238,7 +239,7 @@ func emitIndex(idx *index, rows []*row) []byte {
 	emitClasses(&b, "modrmClasses", idx.modrmClasses)
 	emitClasses(&b, "contextClasses", idx.contextClasses)
 	emitSizes(&b)
-	fmt.Fprintf(&b, "var hots = [%d]hot{\n{},\n", len(rows)+1)
+	fmt.Fprintf(&b, "var hots = [%d]hot{\n0,\n", len(rows)+1)
 	for _, r := range rows {
 		emitHot(&b, r)
 	}
@@ -295,7 +296,7 @@ func emitHot(b *bytes.Buffer, r *row) {
 	if len(r.enc.imms) > 1 {
 		imm2 = r.enc.imms[1]
 	}
-	var flags []string
+	flags := []string{strconv.Itoa(r.id)}
 	add := func(when bool, name string) {
 		if when {
 			flags = append(flags, name)
@@ -316,9 +317,11 @@ func emitHot(b *bytes.Buffer, r *row) {
 	if far {
 		imm, imm2 = r.operands[0].immSize, 2
 	}
+	for i, name := range []string{"hotNot16", "hotNot32", "hotNot64"} {
+		add(r.modes>>i&1 == 0, name)
+	}
 	add(r.has("lock"), "hotLock")
-	add(sign, "hotSigned")
-	add(moffs, "hotMoffs")
+	add(r.enc.isEVEX, "hotEVEX")
 	add(r.enc.isVEX && !vvvv && r.evex.mask != "MaskCondition", "hotNoVVVV")
 	add(r.has("vsib"), "hotVSIB")
 	add(control, "hotControl")
@@ -327,21 +330,18 @@ func emitHot(b *bytes.Buffer, r *row) {
 	add(r.has("distinct"), "hotDistinct")
 	add(tile, "hotFew")
 	add(is4, "hotIs4")
-	fl := "0"
-	if len(flags) > 0 {
-		fl = strings.Join(flags, " | ")
+	add(r.fallback != nil, "hotFallback")
+	add(imm2 != 0 || moffs, "hotRare")
+	add(sign, "hotSigned")
+	for _, part := range []struct {
+		n    int
+		name string
+	}{{imm, "hotImm"}, {imm2, "hotSecond"}, {size, "hotSize"}} {
+		add(part.n != 0, fmt.Sprintf("%d<<%s", part.n, part.name))
 	}
-	fallback, feat, also := 0, "0", "0"
-	if r.fallback != nil {
-		fallback = r.fallback.id
-	}
-	if r.feature != "" {
-		feat = "isa." + featureConst(r.feature)
-	}
-	if r.also != "" {
-		also = "isa." + featureConst(r.also)
-	}
-	fmt.Fprintf(b, "{%d, uint16(%s), uint16(%s), %d, %d, %d, %s, %d},\n", fallback, feat, also, r.modes, imm, imm2, fl, size)
+	add(r.feature != "", "hot(isa."+featureConst(r.feature)+")<<hotFeature")
+	add(r.also != "", "hot(isa."+featureConst(r.also)+")<<hotAlso")
+	fmt.Fprintf(b, "%s,\n", strings.Join(flags, " | "))
 }
 
 // fixedSize is the operand size that the row has whatever the prefixes, or 0:
@@ -369,12 +369,61 @@ func emitEVEX(b *bytes.Buffer, rows []*row) {
 	fmt.Fprintf(b, "// firstEVEX is the first EVEX row; all after it are EVEX rows.\nconst firstEVEX = %d\n\n", first)
 	b.WriteString("var evexForms = [...]evexForm{\n")
 	for _, r := range rows[first-1:] {
-		f := &r.evex
-		gpr := false
-		for _, o := range r.operands {
-			gpr = gpr || o.class == "ClassGPR" && (o.kind == "KindRM" || o.kind == "KindRMReg")
-		}
-		fmt.Fprintf(b, "{isa.EVEXForm{Mask: isa.%s, Zeroing: %t, Broadcast: %d, Rounding: isa.%s, Scale: %d}, %t},\n", f.mask, f.zeroing, f.broadcast, f.rounding, f.scale, gpr)
+		emitEVEXForm(b, r)
 	}
 	b.WriteString("}\n")
+}
+
+// emitEVEXForm writes what the last payload byte may say, with a register and
+// with memory, the factors of an 8-bit displacement, and what else the decoder
+// asks of the row. An instruction that APX has promoted has neither mask,
+// broadcast nor factor; in map 4 the row is selected by ND and NF.
+func emitEVEXForm(b *bytes.Buffer, r *row) {
+	f := &r.evex
+	if r.enc.mapNumber == mapEVEX4 || f.mask == "MaskNF" || f.mask == "MaskCondition" {
+		payload := "evexNF"
+		switch {
+		case f.mask == "MaskCondition":
+			payload = "evexZ | evexB | evexMask"
+		case r.enc.mapNumber == mapEVEX4:
+			payload = "evexZ | evexB | evexNF"
+		}
+		fmt.Fprintf(b, "{%s, %s, 1 | 1<<8, %s},\n", payload, payload, evexFlags(r))
+		return
+	}
+	reg, mem := []string{"0"}, []string{"0"}
+	if f.mask != "MaskNone" {
+		reg, mem = append(reg, "evexMask"), append(mem, "evexMask")
+	}
+	if f.zeroing {
+		reg = append(reg, "evexZ")
+		if k := r.operands[0].kind; k != "KindRM" && k != "KindMem" {
+			mem = append(mem, "evexZ")
+		}
+	}
+	if f.rounding != "RoundingNone" {
+		reg = append(reg, "evexB")
+	}
+	if f.broadcast != 0 {
+		mem = append(mem, "evexB")
+	}
+	fmt.Fprintf(b, "{%s, %s, %d | %d<<8, %s},\n", strings.Join(reg, " | "), strings.Join(mem, " | "), f.scale, f.broadcast, evexFlags(r))
+}
+
+func evexFlags(r *row) string {
+	flags := []string{"0"}
+	if r.evex.mask == "MaskRequired" {
+		flags = append(flags, "evexMasked")
+	}
+	for _, o := range r.operands {
+		switch {
+		case o.class == "ClassGPR" && (o.kind == "KindRM" || o.kind == "KindRMReg"):
+			flags = append(flags, "evexGPR")
+		case o.class != "ClassVector" && o.kind == "KindReg":
+			flags = append(flags, "evexFewReg")
+		case o.class != "ClassVector" && o.kind == "KindVVVV":
+			flags = append(flags, "evexFewVVVV")
+		}
+	}
+	return strings.Join(flags, " | ")
 }
