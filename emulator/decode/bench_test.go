@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/arch/x86/x86asm"
+
 	"github.com/seed-4e121ece/ringfence/emulator/decode"
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
@@ -37,39 +39,71 @@ func goText(tb testing.TB) []byte {
 }
 
 // BenchmarkDecode measures nanoseconds an instruction: in the go command's
-// code, in its order, and over one form of every row of the table.
+// code, in its order, and over one form of every row of the table. x86asm, of
+// the same kind in Go, gets the same.
 func BenchmarkDecode(b *testing.B) {
 	p := allFeatures(isa.Intel)
+	model := func() func(code []byte) int {
+		var in decode.Inst
+		return func(code []byte) int {
+			if decode.Decode(&in, code, x86.Long64, p) != decode.Valid {
+				return 0
+			}
+			return int(in.Length)
+		}
+	}
+	peer := func() func(code []byte) int {
+		return func(code []byte) int {
+			inst, err := x86asm.Decode(code, 64)
+			if err != nil {
+				return 0
+			}
+			return inst.Len
+		}
+	}
 	b.Run("stream=go", func(b *testing.B) {
 		text := goText(b)
-		b.ReportAllocs()
-		var in decode.Inst
-		pos, invalid := 0, 0
-		for b.Loop() {
-			if len(text)-pos < 16 {
-				pos = 0
-			}
-			if decode.Decode(&in, text[pos:pos+16], x86.Long64, p) != decode.Valid {
-				invalid++
-				pos++
-				continue
-			}
-			pos += int(in.Length)
-		}
-		b.ReportMetric(float64(invalid)/float64(b.N), "invalid/op")
+		b.Run("decoder=model", func(b *testing.B) { benchmarkText(b, text, model()) })
+		b.Run("decoder=x86asm", func(b *testing.B) { benchmarkText(b, text, peer()) })
 	})
 	b.Run("stream=table", func(b *testing.B) {
 		codes := tableStream(p)
-		b.ReportAllocs()
-		var in decode.Inst
-		i := 0
-		for b.Loop() {
-			decode.Decode(&in, codes[i][:], x86.Long64, p)
-			if i++; i == len(codes) {
-				i = 0
-			}
-		}
+		b.Run("decoder=model", func(b *testing.B) { benchmarkCodes(b, codes, model()) })
+		b.Run("decoder=x86asm", func(b *testing.B) { benchmarkCodes(b, codes, peer()) })
 	})
+}
+
+// benchmarkText decodes one instruction after the other; a byte that decode
+// says begins none is left out.
+func benchmarkText(b *testing.B, text []byte, decode func(code []byte) int) {
+	b.ReportAllocs()
+	pos, invalid := 0, 0
+	for b.Loop() {
+		if len(text)-pos < 16 {
+			pos = 0
+		}
+		n := decode(text[pos : pos+16])
+		if n == 0 {
+			invalid++
+			n = 1
+		}
+		pos += n
+	}
+	b.ReportMetric(float64(invalid)/float64(b.N), "invalid/op")
+}
+
+func benchmarkCodes(b *testing.B, codes [][16]byte, decode func(code []byte) int) {
+	b.ReportAllocs()
+	i, invalid := 0, 0
+	for b.Loop() {
+		if decode(codes[i][:]) == 0 {
+			invalid++
+		}
+		if i++; i == len(codes) {
+			i = 0
+		}
+	}
+	b.ReportMetric(float64(invalid)/float64(b.N), "invalid/op")
 }
 
 // tableStream returns an encoding of every row of 64-bit mode, shuffled, each

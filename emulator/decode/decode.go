@@ -28,6 +28,9 @@ type modeInfo struct {
 	noBase uint8
 }
 
+// isREX is 1 if b, from 40 to 4F, is a REX prefix, else 0.
+func (m *modeInfo) isREX(b byte) uint8 { return uint8((uint32(b^0x40)-16)>>31) & m.long }
+
 func infoOf(mode x86.Mode, vendor isa.Vendor) *modeInfo {
 	return &modeInfos[mode&7][vendor&1]
 }
@@ -94,10 +97,10 @@ func Decode(in *Inst, code []byte, mode x86.Mode, p *isa.Profile) Reason {
 	kinds := &byteKinds[info.long&1]
 	op, kind, pos := byte(0), byteKind(prefixLock), 0
 	if len(code) >= 2 {
-		rex := kinds[code[0]] & prefixREX
+		first, rex := code[0], info.isREX(code[0])
 		pos = int(rex)
-		op = code[pos]
-		c.rex = code[0] & -uint8(rex)
+		op = first ^ (first^code[1])&-rex
+		c.rex = first & -rex
 		in.REX = c.rex
 		kind = kinds[op]
 	}
