@@ -34,6 +34,24 @@ func Vendor() string {
 	return string(b)
 }
 
+// Hypervised says that a hypervisor is beneath, by the bit of CPUID that is kept
+// for it (leaf 1, ECX bit 31).
+func Hypervised() bool { return isX86 && CPUID(1, 0)[2]>>31 != 0 }
+
+// Hypervisor returns what the hypervisor beneath calls itself, as "KVMKVMKVM"
+// (leaf 40000000h); "" without one.
+func Hypervisor() string {
+	if !Hypervised() {
+		return ""
+	}
+	r := CPUID(0x40000000, 0)
+	var b []byte
+	for _, v := range r[1:] {
+		b = binary.LittleEndian.AppendUint32(b, v)
+	}
+	return strings.TrimRight(string(b), "\x00")
+}
+
 // Signature returns the display family, model and stepping (SDM vol. 2, CPUID,
 // leaf 1).
 func Signature() (family, model, stepping int) {

@@ -1,0 +1,13 @@
+//go:build !linux
+
+package bench
+
+func kernel() string { return "" }
+
+func mitigations() []string { return nil }
+
+func loadAverage() (float64, bool) { return 0, false }
+
+func ticks() (all, stolen uint64) { return 0, 0 }
+
+func residentMemory(int) (all, anonymous float64) { return 0, 0 }
