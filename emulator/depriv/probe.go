@@ -6,15 +6,6 @@ import (
 	"github.com/seed-4e121ece/ringfence/emulator/depriv/wire"
 )
 
-// Protocols are all protocols.
-func Protocols() []Protocol {
-	all := make([]Protocol, len(protocolNames))
-	for i := range all {
-		all[i] = Protocol(i)
-	}
-	return all
-}
-
 // Echo sends n requests without a step over the wall and back, at most
 // Config.Batch: what the transport costs by itself. An error costs the worker
 // its life.

@@ -55,25 +55,12 @@ type guest struct {
 	state x86.State
 	m     *machine.Machine
 	fx    step.Effects
+	// index is the number of the virtual CPU, data the address of its page.
+	index int
+	data  uint64
 	rip   []uint64
 	turn  int
 	want  step.Outcome
-}
-
-// newGuest makes a guest without instructions.
-func newGuest() (*guest, error) {
-	rw := machine.User | machine.Write
-	m, err := machine.New(machine.Config{
-		Pages: []machine.Pages{
-			{Address: codeAt, Count: 1, Protection: machine.User | machine.Exec},
-			{Address: dataAt, Count: 1, Protection: rw},
-		},
-		Windows: []machine.Window{{Address: codeAt, Length: machine.PageSize}},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
-	}
-	return &guest{m: m}, nil
 }
 
 // load gives a guest the instructions of a class and the registers they need.
@@ -82,9 +69,11 @@ func (g *guest) load(c *Class) error {
 	for i := range g.state.GPR {
 		g.state.GPR[i] = uint64(i) * 0x1111 // RAX is 0, where nothing is mapped
 	}
-	g.state.GPR[x86.RBX] = dataAt + 64
-	g.state.GPR[x86.RSI] = dataAt + 512
-	g.state.GPR[x86.RDI] = dataAt + 1024
+	// Other lines for other virtual CPUs, or all of them share a set of a cache.
+	at := g.data + uint64(g.index%16)*64
+	g.state.GPR[x86.RBX] = at + 64
+	g.state.GPR[x86.RSI] = at + 1280
+	g.state.GPR[x86.RDI] = at + 2560
 	page := make([]byte, machine.PageSize)
 	g.rip, g.turn, g.want = g.rip[:0], 0, c.Outcome
 	for i, text := range c.Codes {

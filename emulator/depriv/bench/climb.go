@@ -3,6 +3,7 @@ package bench
 import (
 	"errors"
 	"runtime"
+	"slices"
 
 	"github.com/seed-4e121ece/ringfence/emulator/depriv/transport"
 )
@@ -45,16 +46,16 @@ func (r *runner) climb(g *rung) error {
 	if g.Missing != "" {
 		return nil
 	}
-	guests := r.guests
-	if !g.batches {
-		guests = guests[:1]
-	}
-	t, err := g.open(guests, r.cpu())
+	t, err := g.open(0, slices.Max(r.opt.Batches))
 	if err != nil {
 		g.failed(err)
 		return nil
 	}
 	defer t.close()
+	if err := t.settle(r.cpu()); err != nil {
+		g.failed(err)
+		return nil
+	}
 	r.noteSandbox(t)
 	for _, task := range []func(*target) error{r.measureCells, r.measureEchoes, r.measureSparse, r.measurePollution} {
 		if err := task(t); err != nil {
@@ -90,12 +91,12 @@ func (r *runner) measureCells(t *target) error {
 			return err
 		}
 		for range len(c.Codes) { // each must do what its class does
-			if err := t.exchange(len(t.guests)); err != nil {
+			if err := t.exchange(len(t.list)); err != nil {
 				return err
 			}
 		}
 		for _, batch := range r.opt.Batches {
-			if batch > len(t.guests) {
+			if batch > len(t.list) {
 				continue
 			}
 			if r.ctx.Err() != nil {
@@ -147,7 +148,7 @@ func (r *runner) measureEchoes(t *target) error {
 		return nil
 	}
 	for _, batch := range r.opt.Batches {
-		if batch > len(t.guests) || r.ctx.Err() != nil {
+		if batch > len(t.list) || r.ctx.Err() != nil {
 			continue
 		}
 		e := of(r.echoes, echoKey{t.rung.Transport, batch})

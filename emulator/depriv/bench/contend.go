@@ -25,7 +25,7 @@ type contention struct {
 func (r *runner) contend(g *rung) error {
 	for _, n := range vcpuCounts {
 		for _, shared := range []bool{false, true} {
-			if shared && (g.direct || n == 1) || n > len(r.guests) {
+			if shared && (g.direct || n == 1) {
 				continue
 			}
 			if r.ctx.Err() != nil || g.Missing != "" {
@@ -43,6 +43,7 @@ func (r *runner) contend(g *rung) error {
 // vcpu is one of the virtual CPUs that contend.
 type vcpu struct {
 	t       *target
+	guest   *guest
 	request []depriv.Request
 	h       histogram
 	err     error
@@ -56,14 +57,13 @@ func (r *runner) contendWith(g *rung, n int, shared bool) error {
 	var one *target
 	workers := map[int]bool{}
 	for i := range all {
-		guest := r.guests[i]
-		if err := guest.load(&c); err != nil {
+		if err := g.guests.list[i].load(&c); err != nil {
 			return err
 		}
 		t := one
 		if t == nil {
 			var err error
-			if t, err = g.openUnbound(r.guests[i : i+1]); err != nil {
+			if t, err = g.open(i, 1); err != nil {
 				return err
 			}
 			defer t.close()
@@ -72,7 +72,7 @@ func (r *runner) contendWith(g *rung, n int, shared bool) error {
 		if shared {
 			one = t
 		}
-		all[i] = &vcpu{t: t, request: []depriv.Request{{VCPU: uint32(i), State: &guest.state, Bus: guest.m, Fx: &guest.fx}}}
+		all[i] = &vcpu{t: t, guest: g.guests.list[i], request: []depriv.Request{g.guests.request(i)}}
 	}
 	turn := make(chan struct{}, 1) // who waits for the worker gets it in the order of coming
 	used := r.processorTimes(workers)
@@ -88,7 +88,7 @@ func (r *runner) contendWith(g *rung, n int, shared bool) error {
 			ready.Done()
 			ready.Wait()
 			if v.err == nil {
-				v.err = v.run(r.guests[i], shared, turn, until, r.timer)
+				v.err = v.run(shared, turn, until, r.timer)
 			}
 			if !shared {
 				v.t.release()
@@ -115,14 +115,14 @@ func (r *runner) contendWith(g *rung, n int, shared bool) error {
 }
 
 // run steps one virtual CPU until the time has come.
-func (v *vcpu) run(g *guest, shared bool, turn chan struct{}, until, timer int64) error {
+func (v *vcpu) run(shared bool, turn chan struct{}, until, timer int64) error {
 	for clock() < until {
 		a := clock()
-		g.next()
+		v.guest.next()
 		if shared {
 			turn <- struct{}{}
 		}
-		err := v.step(g)
+		err := v.step()
 		if shared {
 			<-turn
 		}
@@ -134,8 +134,9 @@ func (v *vcpu) run(g *guest, shared bool, turn chan struct{}, until, timer int64
 	return nil
 }
 
-func (v *vcpu) step(g *guest) error {
+func (v *vcpu) step() error {
 	if v.t.client == nil {
+		g := v.guest
 		v.t.emulator.Step(&g.state, g.m, &g.fx)
 		return nil
 	}

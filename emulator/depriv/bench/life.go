@@ -91,18 +91,19 @@ func (r *runner) measureStart(g *rung) error {
 func (r *runner) alone(g *rung, spare bool) (*target, error) {
 	cfg := g.config(1)
 	cfg.NoSpare = !spare
-	c, err := depriv.New(cfg)
+	t, err := g.openWith(cfg, 0, 1)
 	if err != nil {
 		return nil, err
 	}
-	guest := r.guests[0]
-	if err := guest.load(&classes[1]); err != nil {
-		c.Close()
+	err = t.load(&classes[1])
+	if err == nil {
+		err = t.settle(r.cpu())
+	}
+	if err != nil {
+		t.close()
 		return nil, err
 	}
-	t := &target{rung: g, client: c, guests: r.guests[:1], release: func() {}}
-	t.requests = []depriv.Request{{State: &guest.state, Bus: guest.m, Fx: &guest.fx}}
-	return t, t.settle(r.cpu())
+	return t, nil
 }
 
 func (r *runner) measureRecovery(g *rung) error {

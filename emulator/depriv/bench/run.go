@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed-4e121ece/ringfence/emulator/depriv"
 	"github.com/seed-4e121ece/ringfence/emulator/depriv/transport"
 )
 
@@ -103,7 +104,7 @@ type runner struct {
 	rungs   []*rung
 	classes []*Class
 	floors  []*floor
-	guests  []*guest
+	sets    []*guests
 	slice   time.Duration
 	timer   int64
 	round   int
@@ -133,9 +134,8 @@ func Run(ctx context.Context, opt Options) (*Result, error) {
 		cells: map[cellKey]*cell{}, echoes: map[echoKey]*echo{}, contention: map[contentionKey]*contention{},
 		sparse: map[sparseKey]*sparse{}, pollution: map[pollutionKey]*pollution{}, lives: map[string]*life{},
 	}
-	if err := r.prepare(); err != nil {
-		return nil, err
-	}
+	r.prepare()
+	defer r.close()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // garbage is collected between measurements
 	all, stolen := ticks()
 	var longest time.Duration
@@ -161,7 +161,7 @@ func Run(ctx context.Context, opt Options) (*Result, error) {
 }
 
 // prepare makes what all rounds use.
-func (r *runner) prepare() error {
+func (r *runner) prepare() {
 	for _, g := range ladder() {
 		if g.direct || r.opt.Transports == nil || slices.Contains(r.opt.Transports, g.Transport) {
 			r.rungs = append(r.rungs, g)
@@ -172,12 +172,22 @@ func (r *runner) prepare() error {
 			r.classes = append(r.classes, &classes[i])
 		}
 	}
-	r.guests = make([]*guest, slices.Max(r.opt.Batches))
-	for i := range r.guests {
-		var err error
-		if r.guests[i], err = newGuest(); err != nil {
-			return err
+	sets := map[depriv.Protocol]*guests{}
+	for _, g := range r.rungs {
+		p := g.protocol
+		if p != depriv.Window && p != depriv.WindowWrite {
+			p = depriv.Message // without a window it makes no difference
 		}
+		if sets[p] == nil {
+			set, err := newGuests(max(slices.Max(r.opt.Batches), slices.Max(vcpuCounts)), p)
+			if err != nil {
+				g.failed(err)
+				continue
+			}
+			sets[p] = set
+			r.sets = append(r.sets, set)
+		}
+		g.guests = sets[p]
 	}
 	r.works = newWorks()
 	r.timer = timerCost()
@@ -191,7 +201,12 @@ func (r *runner) prepare() error {
 	}
 	// The ladder is to get half of the time.
 	r.slice = min(max(r.opt.Budget/2/rounds/time.Duration(n), minSlice), maxSlice)
-	return nil
+}
+
+func (r *runner) close() {
+	for _, s := range r.sets {
+		s.close()
+	}
 }
 
 // turn measures everything once, in an order of its own.

@@ -19,6 +19,7 @@ type rung struct {
 	direct   bool
 	// batches says that more than one request crosses at once.
 	batches bool
+	guests  *guests
 }
 
 // ladder is every rung that there is, from what depriv and transport list.
@@ -40,12 +41,12 @@ func ladder() []*rung {
 // main says that a rung is its transport's with the default protocol.
 func (r *rung) main() bool { return r.direct || r.protocol == depriv.Message }
 
-// target is a rung in use: guests, and the client that steps them.
+// target is a rung in use: virtual CPUs, and the client that steps them.
 type target struct {
 	rung     *rung
 	client   *depriv.Client // nil for Direct
 	emulator *emulator.Emulator
-	guests   []*guest
+	list     []*guest
 	requests []depriv.Request
 	release  func()
 }
@@ -55,36 +56,40 @@ var errStep = errors.New("bench: step with another outcome than expected")
 
 // config is how a rung's client crosses.
 func (r *rung) config(batch int) depriv.Config {
-	if !r.batches {
-		batch = 1
-	}
 	return depriv.Config{
 		Transport: r.kind, Protocol: r.protocol, Profile: profile(), Batch: batch, NoSpare: true, Allowed: sandbox.Namespaces,
+		Memory: r.guests.memory,
 	}
 }
 
-// open starts what a rung needs for those guests, on that CPU, to which the
-// calling goroutine is bound until close where that serves the rung.
-func (r *rung) open(guests []*guest, cpu int) (*target, error) {
-	t := &target{rung: r, guests: guests, release: func() {}}
+// open starts what a rung needs for n virtual CPUs from number first on. Who
+// steps binds itself by settle.
+func (r *rung) open(first, n int) (*target, error) {
+	if !r.batches {
+		n = 1
+	}
+	return r.openWith(r.config(n), first, n)
+}
+
+func (r *rung) openWith(cfg depriv.Config, first, n int) (*target, error) {
+	t := &target{rung: r, list: r.guests.list[first : first+n], release: func() {}}
 	if r.direct {
-		t.emulator = emulator.New(profile(), guests[0].m.Hooks())
-		t.release = stay(cpu)
+		t.emulator = emulator.New(cfg.Profile, t.list[0].m.Hooks())
 		return t, nil
 	}
 	var err error
-	if t.client, err = depriv.New(r.config(len(guests))); err != nil {
+	if t.client, err = depriv.New(cfg); err != nil {
 		return nil, err
 	}
-	t.requests = make([]depriv.Request, len(guests))
-	for i, g := range guests {
-		t.requests[i] = depriv.Request{VCPU: uint32(i), State: &g.state, Bus: g.m, Fx: &g.fx}
+	for i := range n {
+		t.requests = append(t.requests, r.guests.request(first+i))
 	}
-	return t, t.settle(cpu)
+	return t, nil
 }
 
-// settle binds the calling goroutine. A goroutine that hands over to another one
-// of its process must not be bound to a thread.
+// settle binds the calling goroutine to that CPU until close, and the worker
+// where its transport is fastest. A goroutine that hands over to another one of
+// its process is not bound: it would switch threads each time.
 func (t *target) settle(cpu int) error {
 	switch {
 	case t.rung.direct || t.rung.kind == transport.Call:
@@ -98,7 +103,6 @@ func (t *target) settle(cpu int) error {
 	visit(cpu)
 	release, err := t.client.Settle()
 	if err != nil {
-		t.client.Close()
 		return fmt.Errorf("bench: %w", err)
 	}
 	t.release = release
@@ -112,9 +116,9 @@ func (t *target) close() {
 	}
 }
 
-// load gives every guest the instructions of a class.
+// load gives every virtual CPU the instructions of a class.
 func (t *target) load(c *Class) error {
-	for _, g := range t.guests {
+	for _, g := range t.list {
 		if err := g.load(c); err != nil {
 			return err
 		}
@@ -122,10 +126,10 @@ func (t *target) load(c *Class) error {
 	return nil
 }
 
-// exchange steps the first n guests, each at its next instruction.
+// exchange steps the first n virtual CPUs, each at its next instruction.
 func (t *target) exchange(n int) error {
 	if t.client == nil {
-		for _, g := range t.guests[:n] {
+		for _, g := range t.list[:n] {
 			g.next()
 			if out := t.emulator.Step(&g.state, g.m, &g.fx); out != g.want {
 				return fmt.Errorf("%w: %v at %#x, want %v", errStep, out, g.state.RIP, g.want)
@@ -133,7 +137,7 @@ func (t *target) exchange(n int) error {
 		}
 		return nil
 	}
-	for _, g := range t.guests[:n] {
+	for _, g := range t.list[:n] {
 		g.next()
 	}
 	t.client.StepBatch(t.requests[:n])
@@ -141,7 +145,7 @@ func (t *target) exchange(n int) error {
 		if r := &t.requests[i]; r.Err != nil {
 			return fmt.Errorf("bench: %s: %w", t.rung.Name, r.Err)
 		}
-		if g := t.guests[i]; g.fx.Outcome != g.want {
+		if g := t.list[i]; g.fx.Outcome != g.want {
 			return fmt.Errorf("%w: %v at %#x, want %v", errStep, g.fx.Outcome, g.state.RIP, g.want)
 		}
 	}
@@ -170,16 +174,4 @@ func (r *rung) failed(err error) {
 	if r.Missing == "" {
 		r.Missing = err.Error()
 	}
-}
-
-// openUnbound starts what a rung needs; who steps binds itself.
-func (r *rung) openUnbound(guests []*guest) (*target, error) {
-	t := &target{rung: r, guests: guests, release: func() {}}
-	if r.direct {
-		t.emulator = emulator.New(profile(), guests[0].m.Hooks())
-		return t, nil
-	}
-	var err error
-	t.client, err = depriv.New(r.config(len(guests)))
-	return t, err
 }
