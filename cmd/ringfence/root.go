@@ -86,6 +86,6 @@ Exit status: 0 fine, 1 divergences or failures found, 2 bad usage or input.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return badInput("%s: %v (see %s --help)", cmd.Name(), err, cmd.CommandPath())
 	})
-	root.AddCommand(newDecode(std), newExec(std), newFuzz(std), newReplay(std), newSweep(std), newISA(std), newEngines(std))
+	root.AddCommand(newDecode(std), newExec(std), newFuzz(std), newReplay(std), newSweep(std), newISA(std), newBench(std), newEngines(std))
 	return root
 }

@@ -12,8 +12,8 @@ func (r *runner) result() *Result {
 		Parameters: r.opt.Parameters,
 		Run: RunFacts{
 			Started: r.start.UTC().Truncate(time.Second), Seconds: time.Since(r.start).Seconds(), Rounds: r.round,
-			Interrupted: r.ctx.Err() != nil, Seed: r.opt.Seed, Commit: r.opt.Commit, Load: Summarize(r.load), Timer: float64(r.timer),
-			Notes: r.notes,
+			Interrupted: r.ctx.Err() != nil, Seed: r.opt.Seed, Commit: r.opt.Commit, Timer: float64(r.timer),
+			Load: Summarize(r.load), Others: Summarize(r.others), Steal: Summarize(r.steal), Disturbed: r.disturbed(), Notes: r.notes,
 		},
 	}
 	res.Machine.Sandbox = r.sandbox
@@ -21,6 +21,11 @@ func (r *runner) result() *Result {
 		f.Time, f.Tail, f.Values = Summarize(f.values), f.h.tail(), f.values
 		res.Floors = append(res.Floors, f.Floor)
 	}
+	trusted, err := CountTrusted()
+	if err != nil {
+		res.Run.Notes = append(res.Run.Notes, err.Error())
+	}
+	res.Trusted = trusted
 	walls := false
 	for _, g := range r.rungs {
 		res.Rungs = append(res.Rungs, g.Rung)
@@ -63,6 +68,11 @@ func (r *runner) addRung(res *Result, g *rung) {
 			if k := r.contention[contentionKey{g.Name, n, shared}]; k != nil {
 				res.Contention = append(res.Contention, Contention{g.Name, n, shared, k.h.tail(), Summarize(k.throughput), Summarize(k.perCore)})
 			}
+		}
+	}
+	for _, k := range placeKeys(g.Name) {
+		if p := r.places[k]; p != nil {
+			res.Places = append(res.Places, Place{k.rung, k.where, k.neighbour, Summarize(p.times), p.h.tail()})
 		}
 	}
 	for _, gap := range gaps {

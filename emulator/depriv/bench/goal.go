@@ -19,10 +19,34 @@ type Goal struct {
 	// Basis tells what value and limit are made of.
 	Basis string `json:"basis"`
 	Met   bool   `json:"met"`
+	// Unsure says that the time, or the floor under it, was disturbed so much
+	// that Met tells little.
+	Unsure bool `json:"unsure"`
 }
 
 func goal(name string, value, limit float64, unit, basis string, args ...any) Goal {
-	return Goal{name, value, limit, unit, fmt.Sprintf(basis, args...), value <= limit}
+	return Goal{Name: name, Value: value, Limit: limit, Unit: unit, Basis: fmt.Sprintf(basis, args...), Met: value <= limit}
+}
+
+// timed marks a goal of time by how steady its figures were.
+func (r *Result) timed(g Goal, figures ...Summary) Goal {
+	g.Unsure = r.Run.Noisy()
+	for _, s := range figures {
+		g.Unsure = g.Unsure || s.N > 1 && s.High > 2*s.Low
+	}
+	return g
+}
+
+// Verdict is "met", "missed", or either with a question mark.
+func (g *Goal) Verdict() string {
+	v := "missed"
+	if g.Met {
+		v = "met"
+	}
+	if g.Unsure {
+		v += "?"
+	}
+	return v
 }
 
 // Goals are those that the run has figures for.
@@ -30,27 +54,27 @@ func (r *Result) Goals() []Goal {
 	var all []Goal
 	spin, futex := r.echo(transport.Spin), r.echo(transport.Futex)
 	if f := r.Floor(FloorLine); f != nil && spin != nil {
-		all = append(all, goal("empty request, two CPUs, at most twice the 8-byte trip", ratio(spin.Time.Median, f.Time.Median), 2, "×",
-			"%s over spin, %s for 8 bytes (with a PAUSE between looks: %s)", nanos(spin.Time.Median), nanos(f.Time.Median), r.floorText(FloorPause)))
+		all = append(all, r.timed(goal("empty request, two CPUs, at most twice the 8-byte trip", ratio(spin.Time.Median, f.Time.Median), 2, "×",
+			"%s over spin, %s for 8 bytes (with a PAUSE between looks: %s)", nanos(spin.Time.Median), nanos(f.Time.Median), r.floorText(FloorPause)), spin.Time, f.Time))
 	}
 	if spin != nil {
-		all = append(all, goal("the same, p99 at most twice the median", ratio(spin.Tail.P99, spin.Tail.P50), 2, "×",
-			"p99 %s, median %s of %d single requests", nanos(spin.Tail.P99), nanos(spin.Tail.P50), spin.Tail.N))
+		all = append(all, r.timed(goal("the same, p99 at most twice the median", ratio(spin.Tail.P99, spin.Tail.P50), 2, "×",
+			"p99 %s, median %s of %d single requests", nanos(spin.Tail.P99), nanos(spin.Tail.P50), spin.Tail.N), spin.Time))
 	}
 	if f := r.Floor(FloorSwitches); f != nil && futex != nil {
-		all = append(all, goal("empty request, one CPU, at most 1.2 times a pair of switches", ratio(futex.Time.Median, f.Time.Median), 1.2, "×",
-			"%s over futex, %s for the switches", nanos(futex.Time.Median), nanos(f.Time.Median)))
+		all = append(all, r.timed(goal("empty request, one CPU, at most 1.2 times a pair of switches", ratio(futex.Time.Median, f.Time.Median), 1.2, "×",
+			"%s over futex, %s for the switches", nanos(futex.Time.Median), nanos(f.Time.Median)), futex.Time, f.Time))
 	}
 	for _, class := range []string{classRegister, classLoad} {
 		if c := r.Cell(transport.Futex.String()+"/"+depriv.Message.String(), class, 64); c != nil {
-			all = append(all, goal("batch of 64 on one CPU, above the emulation: "+class, c.Added.Median, 120, "ns", "a request, over futex, 64 virtual CPUs"))
+			all = append(all, r.timed(goal("batch of 64 on one CPU, above the emulation: "+class, c.Added.Median, 120, "ns", "a request, over futex, 64 virtual CPUs"), c.Added))
 		}
 	}
 	if l := r.life(LifeStart); l != nil {
-		all = append(all, goal("start of a worker with everything on", l.Value.Median/1e6, 3, "ms", "%s", spreadText(l.Value, nanos)))
+		all = append(all, r.timed(goal("start of a worker with everything on", l.Value.Median/1e6, 3, "ms", "%s", spreadText(l.Value, nanos)), l.Value))
 	}
 	if l := r.life(LifeSpare); l != nil {
-		all = append(all, goal("first answer after a SIGKILL, from the spare", l.Value.Median/1e6, 0.5, "ms", "%s", spreadText(l.Value, nanos)))
+		all = append(all, r.timed(goal("first answer after a SIGKILL, from the spare", l.Value.Median/1e6, 0.5, "ms", "%s", spreadText(l.Value, nanos)), l.Value))
 	}
 	return append(all, r.countGoals()...)
 }

@@ -42,25 +42,58 @@ func loadAverage() (float64, bool) {
 	return v, err == nil
 }
 
-// ticks are the time of all CPUs so far, and how much of it the hypervisor gave
-// to others, in ticks of the kernel.
-func ticks() (all, stolen uint64) {
+// cpuTimes are times of all CPUs of the machine so far, in seconds: the
+// wall-clock time of each, what was worked in it, and what the hypervisor gave to
+// others. Zero if the kernel does not tell.
+func cpuTimes() (all, busy, stolen float64) {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		return 0, 0
+		return 0, 0, 0
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
-	for i, f := range strings.Fields(line) {
-		v, err := strconv.ParseUint(f, 10, 64)
-		if err != nil || i > 8 { // what guests used stands in user time too
-			continue
+	return parseCPUTimes(line)
+}
+
+// ticksPerSecond is USER_HZ, in which the kernel counts for user space.
+const ticksPerSecond = 100
+
+// parseCPUTimes reads the first line of /proc/stat (proc_stat(5)).
+func parseCPUTimes(line string) (all, busy, stolen float64) {
+	const idle, ioWait, steal = 3, 4, 7
+	fields := strings.Fields(line)
+	if len(fields) <= steal+1 || fields[0] != "cpu" {
+		return 0, 0, 0
+	}
+	for i, f := range fields[1 : steal+2] { // what guests used stands in user time too
+		v, err := strconv.ParseFloat(f, 64)
+		if err != nil {
+			return 0, 0, 0
 		}
+		v /= ticksPerSecond
 		all += v
-		if i == 8 {
-			stolen = v
+		switch i {
+		case idle, ioWait:
+		case steal:
+			stolen += v
+		default:
+			busy += v
 		}
 	}
-	return all, stolen
+	return all, busy, stolen
+}
+
+// ownTime is the processor time in seconds of this process and of those of its
+// children that have ended.
+func ownTime() float64 {
+	sum := 0.0
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var u unix.Rusage
+		if unix.Getrusage(who, &u) != nil {
+			return 0
+		}
+		sum += float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+	}
+	return sum
 }
 
 // residentMemory is a process's resident memory in bytes: all of it, and what it

@@ -2,24 +2,27 @@ package bench
 
 import (
 	"runtime"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-4e121ece/ringfence/internal/spawn"
 )
 
-// cpus are the CPUs on which this process may run.
-func cpus() []int {
+// cpus are the CPUs on which this process may run. They are asked for once,
+// before a thread binds itself: the kernel answers for the calling thread.
+var cpus = sync.OnceValue(func() []int {
 	list, err := spawn.Affinity()
 	if err != nil || len(list) == 0 {
 		return []int{0}
 	}
 	return list
-}
+})
 
 // stay binds the calling goroutine to a CPU until release.
 func stay(cpu int) (release func()) {
 	var before unix.CPUSet
+	cpus() // while this thread may run on all of them
 	runtime.LockOSThread()
 	if unix.SchedGetaffinity(0, &before) != nil || spawn.Pin(0, cpu) != nil {
 		return runtime.UnlockOSThread // not bound: the figures spread more

@@ -16,9 +16,13 @@ type Result struct {
 	Cells      []Cell       `json:"cells"`
 	Echoes     []Echo       `json:"echoes"`
 	Contention []Contention `json:"contention"`
+	Places     []Place      `json:"places"`
 	Sparse     []Sparse     `json:"sparse"`
 	Pollution  []Pollution  `json:"pollution"`
 	Lives      []Life       `json:"lives"`
+	// Trusted are the sizes of the parts on each side of the wall, if the
+	// source is there.
+	Trusted []Trusted `json:"trusted,omitempty"`
 }
 
 // Machine tells on what a run was made, without a name of it.
@@ -47,15 +51,26 @@ type RunFacts struct {
 	Interrupted bool   `json:"interrupted"`
 	Seed        uint64 `json:"seed"`
 	Commit      string `json:"commit,omitempty"`
-	// Load is the load average of a minute, a value a round; Steal the share of
-	// time that the hypervisor gave to others.
-	Load  Summary `json:"load"`
-	Steal float64 `json:"steal"`
+	// Load is the load average of a minute, a value a round.
+	Load Summary `json:"load"`
+	// Others is the share of the machine's processor time that other processes
+	// used, Steal the share that the hypervisor gave to others, a value a round.
+	Others Summary `json:"others"`
+	Steal  Summary `json:"steal"`
+	// Disturbed is how many rounds had more of the two together than Quiet.
+	Disturbed int `json:"disturbed_rounds"`
 	// Timer is what reading the clock costs; it is taken off single requests.
 	Timer float64 `json:"timer_ns"`
 	// Notes are what a reader has to know, as that walls do not run here.
 	Notes []string `json:"notes,omitempty"`
 }
+
+// Quiet is the most that others may have of the processor time in a round that
+// is not called disturbed.
+const Quiet = 0.03
+
+// Noisy says that so many rounds were disturbed that the medians may be too.
+func (f *RunFacts) Noisy() bool { return 4*f.Disturbed > f.Rounds }
 
 // Parameters are what a run cannot measure, given by whoever runs it.
 type Parameters struct {
@@ -70,6 +85,8 @@ type Parameters struct {
 	// Barrier is what a predictor barrier (IBPB) costs; 0 if not given.
 	Barrier       float64 `json:"barrier_ns"`
 	BarrierSource string  `json:"barrier_source"`
+	// Mixes are the mixes of instructions that a guest's exits are made of.
+	Mixes []Mix `json:"mixes"`
 }
 
 // Floor is the cost of something without an emulator.
@@ -144,6 +161,23 @@ type Contention struct {
 	Throughput Summary `json:"per_second"`
 	PerCore    Summary `json:"per_core_second"`
 }
+
+// Place is a step whose worker is on a CPU that was chosen for it.
+type Place struct {
+	Rung string `json:"rung"`
+	// Where is PlaceSame or PlaceOther.
+	Where string `json:"where"`
+	// Neighbour says that something else wants all of the worker's CPU.
+	Neighbour bool    `json:"neighbour"`
+	Time      Summary `json:"ns"`
+	Tail      Tail    `json:"tail"`
+}
+
+// Where a worker is, seen from its caller.
+const (
+	PlaceSame  = "same CPU"
+	PlaceOther = "other CPU"
+)
 
 // Sparse is a virtual CPU that exits now and then and computes meanwhile.
 type Sparse struct {

@@ -34,9 +34,9 @@ func DefaultBatches() []int { return []int{1, 8, 64, transport.MaxBatch} }
 type Options struct {
 	// Budget is how long the run may take; 0 means DefaultBudget.
 	Budget time.Duration
-	// Transports and Classes restrict the run to those of these names; nil
-	// means all. Direct is measured always.
-	Transports, Classes []string
+	// Transports, Protocols and Classes restrict the run to those of these
+	// names; nil means all. Direct is measured always.
+	Transports, Protocols, Classes []string
 	// Batches are how many requests cross at once; nil means DefaultBatches.
 	Batches    []int
 	Parameters Parameters
@@ -80,6 +80,17 @@ func (o Options) complete() (Options, error) {
 			return o, err
 		}
 	}
+	for _, name := range o.Protocols {
+		if _, err := depriv.ParseProtocol(name); err != nil {
+			return o, err
+		}
+	}
+	if o.Parameters.Mixes == nil {
+		o.Parameters.Mixes = DefaultMixes()
+	}
+	if err := checkMixes(o.Parameters.Mixes); err != nil {
+		return o, err
+	}
 	for _, name := range o.Classes {
 		if !slices.ContainsFunc(classes, func(c Class) bool { return c.Name == name }) {
 			return o, fmt.Errorf("class %q: want one of %s", name, classNames())
@@ -110,12 +121,15 @@ type runner struct {
 	round   int
 	cpus    []int
 	load    []float64
+	others  []float64
+	steal   []float64
 	notes   []string
 	sandbox []string
 
 	cells      map[cellKey]*cell
 	echoes     map[echoKey]*echo
 	contention map[contentionKey]*contention
+	places     map[placeKey]*placed
 	sparse     map[sparseKey]*sparse
 	pollution  map[pollutionKey]*pollution
 	lives      map[string]*life
@@ -132,12 +146,12 @@ func Run(ctx context.Context, opt Options) (*Result, error) {
 	r := &runner{
 		opt: opt, ctx: ctx, rng: rand.New(rand.NewPCG(opt.Seed, 0)), start: time.Now(), floors: floors(), cpus: cpus(),
 		cells: map[cellKey]*cell{}, echoes: map[echoKey]*echo{}, contention: map[contentionKey]*contention{},
+		places: map[placeKey]*placed{},
 		sparse: map[sparseKey]*sparse{}, pollution: map[pollutionKey]*pollution{}, lives: map[string]*life{},
 	}
 	r.prepare()
 	defer r.close()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // garbage is collected between measurements
-	all, stolen := ticks()
 	var longest time.Duration
 	for {
 		begin := time.Now()
@@ -153,22 +167,21 @@ func Run(ctx context.Context, opt Options) (*Result, error) {
 			break
 		}
 	}
-	res := r.result()
-	if after, s := ticks(); after > all {
-		res.Run.Steal = float64(s-stolen) / float64(after-all)
-	}
-	return res, nil
+	return r.result(), nil
 }
+
+// wanted says whether a list names something; nil names everything.
+func wanted(list []string, name string) bool { return list == nil || slices.Contains(list, name) }
 
 // prepare makes what all rounds use.
 func (r *runner) prepare() {
 	for _, g := range ladder() {
-		if g.direct || r.opt.Transports == nil || slices.Contains(r.opt.Transports, g.Transport) {
+		if g.direct || wanted(r.opt.Transports, g.Transport) && wanted(r.opt.Protocols, g.Protocol) {
 			r.rungs = append(r.rungs, g)
 		}
 	}
 	for i := range classes {
-		if r.opt.Classes == nil || slices.Contains(r.opt.Classes, classes[i].Name) {
+		if wanted(r.opt.Classes, classes[i].Name) {
 			r.classes = append(r.classes, &classes[i])
 		}
 	}
@@ -215,10 +228,12 @@ func (r *runner) turn() error {
 	for _, g := range r.rungs {
 		tasks = append(tasks, func() error { return r.climb(g) })
 		if g.main() {
-			tasks = append(tasks, func() error { return r.contend(g) })
+			tasks = append(tasks, func() error { return r.contend(g) }, func() error { return r.measurePlaces(g) })
 		}
 	}
 	r.rng.Shuffle(len(tasks), func(i, j int) { tasks[i], tasks[j] = tasks[j], tasks[i] })
+	defer r.addDifferences()
+	defer r.noteDisturbance()()
 	for i, task := range tasks {
 		if r.ctx.Err() != nil {
 			return nil
@@ -230,11 +245,37 @@ func (r *runner) turn() error {
 			return err
 		}
 	}
-	r.addDifferences()
-	if v, ok := loadAverage(); ok {
-		r.load = append(r.load, v)
-	}
 	return nil
+}
+
+// noteDisturbance begins to watch what else the machine does; what it returns
+// notes that.
+func (r *runner) noteDisturbance() func() {
+	all, busy, stolen := cpuTimes()
+	own := ownTime()
+	return func() {
+		if v, ok := loadAverage(); ok {
+			r.load = append(r.load, v)
+		}
+		all1, busy1, stolen1 := cpuTimes()
+		if all1 <= all || own == 0 {
+			return
+		}
+		others := busy1 - busy - (ownTime() - own)
+		r.others = append(r.others, max(others, 0)/(all1-all))
+		r.steal = append(r.steal, (stolen1-stolen)/(all1-all))
+	}
+}
+
+// disturbed is how many rounds others have disturbed.
+func (r *runner) disturbed() int {
+	n := 0
+	for i := range r.others {
+		if r.others[i]+r.steal[i] > Quiet {
+			n++
+		}
+	}
+	return n
 }
 
 // cpu is the CPU of this round: each has its turn.

@@ -17,7 +17,16 @@ type Summary struct {
 	Median float64 `json:"median"`
 	Q3     float64 `json:"q3"`
 	Max    float64 `json:"max"`
+	// Low and High hold the true median with probability Level, whatever the
+	// distribution: at least Confidence, or what the least and the most come to
+	// where there are too few for that.
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
+	Level float64 `json:"level"`
 }
+
+// Confidence is the level of the intervals of a Summary.
+const Confidence = 0.95
 
 // Summarize returns the summary of values, which it leaves as they are. Of none
 // it is zero.
@@ -27,7 +36,32 @@ func Summarize(values []float64) Summary {
 	}
 	v := slices.Clone(values)
 	slices.Sort(v)
-	return Summary{N: len(v), Min: v[0], Q1: quantile(v, 0.25), Median: quantile(v, 0.5), Q3: quantile(v, 0.75), Max: v[len(v)-1]}
+	s := Summary{N: len(v), Min: v[0], Q1: quantile(v, 0.25), Median: quantile(v, 0.5), Q3: quantile(v, 0.75), Max: v[len(v)-1]}
+	cut, level := medianRanks(len(v))
+	s.Low, s.High, s.Level = v[cut], v[len(v)-1-cut], level
+	return s
+}
+
+// medianRanks says how many of n sorted values to leave out at each end, so that
+// what is left spans the true median with the probability level: at least
+// Confidence, or as much as n values can give. It is the interval of the sign
+// test, which assumes nothing about the distribution but that the values are
+// independent of each other.
+func medianRanks(n int) (cut int, level float64) {
+	outside, term := 0.0, math.Ldexp(1, -n) // term: chance that exactly cut values are below
+	for k := 0; ; k++ {
+		// With k values left out at each end, the median is outside if at most k
+		// values are below it, or above it.
+		outside += 2 * term
+		if k == 0 {
+			level = 1 - outside
+		}
+		if 1-outside < Confidence || 2*k+1 > n {
+			return max(k-1, 0), level
+		}
+		cut, level = k, 1-outside
+		term *= float64(n-k) / float64(k+1)
+	}
 }
 
 // quantile returns the quantile q of sorted values, between two of them in

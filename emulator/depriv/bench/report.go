@@ -1,0 +1,5 @@
+package bench
+
+import "io"
+
+func (r *Result) WriteReport(w io.Writer) error { return nil }
