@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/seed-4e121ece/ringfence/emulator/depriv"
-	"github.com/seed-4e121ece/ringfence/emulator/depriv/transport"
 )
 
 // Answer is what a run says about a question of the debate, in plain words.
@@ -112,7 +111,7 @@ func (r *Result) answerProtocols() (Answer, bool) {
 	var parts []string
 	for _, p := range depriv.Protocols() {
 		if g := r.best(p, false); g != nil {
-			parts = append(parts, fmt.Sprintf("%s %s for %s crossings", p, nanos(r.added(g).Median), digits(r.Cell(g.Name, r.class(), 1).Crossings)))
+			parts = append(parts, fmt.Sprintf("%s %s (crossings: %s)", p, nanos(r.added(g).Median), crossText(r.Cell(g.Name, r.class(), 1).Crossings)))
 		}
 	}
 	if len(parts) < 2 {
@@ -120,7 +119,7 @@ func (r *Result) answerProtocols() (Answer, bool) {
 	}
 	return Answer{
 		"Does the interface matter?",
-		fmt.Sprintf("More than the transport. The same %s on the caller's CPU costs by protocol: %s. Moving every hook of the emulator over the wall unchanged is the dear way; showing the worker the guest's memory is the cheap one, and shows it all of that guest's memory.", r.class(), strings.Join(parts, ", ")),
+		fmt.Sprintf("What the wall adds to the same %s, with the worker on the caller's CPU, by protocol: %s. hooks is the emulator's own interface moved over the wall unchanged; a window saves the crossing that asks for an operand, and shows the worker all of that guest's memory.", r.class(), strings.Join(parts, ", ")),
 	}, true
 }
 
@@ -162,6 +161,3 @@ var exposure = []struct {
 	{depriv.Window, "all RAM of that guest, to read", "nothing by itself; writes come as effects and are judged", "RAM only: devices and the accessed bit of its reads are passed by"},
 	{depriv.WindowWrite, "all RAM of that guest, to read and write", "writes that guest's RAM directly, at any privilege", "past devices and accessed and dirty bits; a step that was not answered cannot be run again"},
 }
-
-// spins says whether a transport keeps a CPU busy.
-func spins(name string) bool { return name == transport.Spin.String() }

@@ -55,7 +55,7 @@ func (r *Result) writeLadder(w io.Writer) {
 			}
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s to %s\t%s\t%s\t%s\t%s\t\n", c.Rung, nanos(c.Time.Median), nanos(c.Time.Low), nanos(c.Time.High), nanos(c.Added.Median), digits(c.Crossings), nanos(c.Tail.P99), nanos(c.CPU.Median))
+		fmt.Fprintf(t, "%s\t%s\t%s to %s\t%s\t%s\t%s\t%s\t\n", c.Rung, nanos(c.Time.Median), nanos(c.Time.Low), nanos(c.Time.High), addedShort(c), crossText(c.Crossings), nanos(c.Tail.P99), nanos(c.CPU.Median))
 	}
 	for i := range r.Floors {
 		if f := &r.Floors[i]; f.Time.N > 0 {

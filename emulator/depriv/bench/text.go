@@ -72,3 +72,31 @@ func list(words []string) string {
 	}
 	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
 }
+
+// commas writes a whole number with commas between thousands.
+func commas(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// crossText writes an average number of crossings.
+func crossText(v float64) string { return strconv.FormatFloat(math.Round(v*100)/100, 'f', -1, 64) }
+
+// addedText writes what a cell adds, with its interval; Direct adds nothing.
+func addedText(c *Cell) string {
+	if c.Rung == Direct {
+		return "-"
+	}
+	return interval(c.Added)
+}
+
+// addedShort is addedText without the interval.
+func addedShort(c *Cell) string {
+	if c.Rung == Direct {
+		return "-"
+	}
+	return nanos(c.Added.Median)
+}
