@@ -39,6 +39,7 @@ var cpuQuirks = []oracle.Quirk{
 		undefined("0f0b", "2 UD2", "SDM vol. 2, UD"), undefined("0fffc0", "3 UD0", "SDM vol. 2, UD"),
 	),
 	undefinedAs("outside-smm", "#UD outside system management mode", []string{"RSM"}, undefined("0faa", "2 RSM", "SDM vol. 2, RSM")),
+	undefinedAs("outside-seam", "#UD outside secure arbitration mode", []string{"SEAMRET", "SEAMOPS"}, undefined("660f01ce", "4 SEAMOPS", "Intel TDX CPU architectural extensions, SEAMOPS")),
 	undefinedAs(
 		"above-cpl-0", "#UD above CPL 0, where others are #GP(0)", []string{"CLAC", "STAC", "MONITOR", "MWAIT", "MONITORX", "MWAITX", "ENCLS", "ENCLV"},
 		undefined("0f01ca", "3 CLAC", "SDM vol. 2, CLAC"), undefined("0f01c8", "3 MONITOR", "SDM vol. 2, MONITOR"),
