@@ -5,26 +5,10 @@ import (
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
 
-// lacks is a gap in capstone's tables: it rejects the instructions of those
-// features, or gives them the name that the opcode has without its prefix.
-func lacks(name, reason string, features []string, evidence ...oracle.Evidence) oracle.Quirk {
-	return oracle.Quirk{
-		Engine: Capstone, Name: name, When: needs(without(features...)), Decoded: oracle.DecodedAll, Evidence: evidence,
-		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
-			return right.Valid && (!wrong.Valid || wrong.Mnemonic != right.Mnemonic)
-		},
-		Reason: "capstone 4.0.2 " + reason,
-	}
-}
-
-// rejected is evidence of an instruction that capstone does not know.
-func rejected(bytes, truth string, length uint8, source string) oracle.Evidence {
-	return oracle.Evidence{Bytes: bytes, Mode: x86.Long64, Says: "invalid", Truth: truth, Source: source, Executes: oracle.CPUValid, Length: length}
-}
-
 // capstoneNewer are the parts of the instruction set that capstone 4.0.2 has no
 // tables for, or but some of their instructions.
-var capstoneNewer = []oracle.Quirk{
+var capstoneNewer = gaps(
+	Capstone, "capstone 4.0.2",
 	lacks(
 		"no-avx512vl", "knows the 512-bit form alone of most instructions of AVX-512", []string{"AVX512VL"},
 		rejected("62f27d084603", "6 VPSRAVD", 6, "SDM vol. 2, VPSRAV: EVEX.128"),
@@ -47,7 +31,7 @@ var capstoneNewer = []oracle.Quirk{
 		rejected("62f57c485803", "6 VADDPH", 6, "SDM vol. 2, VADDPH"), rejected("62f67d48a803", "6 VFMADD213PH", 6, "SDM vol. 2, VFMADD213PH"),
 	),
 	lacks(
-		"no-avx10", "has no table for AVX10", []string{"AVX10", "AVX10_2", "AVX10_V2_AUX"},
+		"no-avx10", "has no table for AVX10 and APX", []string{"AVX10", "AVX10_2", "AVX10_V2_AUX", "APX_F"},
 		rejected("62f27c4852c1", "6 VDPPHPS", 6, "Intel AVX10.2 specification, VDPPHPS"),
 	),
 	lacks(
@@ -64,7 +48,6 @@ var capstoneNewer = []oracle.Quirk{
 		[]string{"AMX_TILE", "AMX_INT8", "AMX_BF16", "AMX_FP16", "AMX_COMPLEX", "AMX_FP8", "AMX_AVX512", "AMX_MOVRS"},
 		rejected("c4e27849c0", "5 TILERELEASE", 5, "SDM vol. 2, TILERELEASE"),
 	),
-	lacks("no-apx", "has no table for APX", []string{"APX_F"}, rejected("62f47c0801c1", "6 ADD", 6, "Intel APX specification, ADD")),
 	lacks(
 		"no-key-locker", "has no table for Key Locker and the control-flow enforcement of 2019", []string{"KL", "KL_AES", "KL_WIDE", "CET_SS", "CET_IBT"},
 		rejected("f30f38dcc1", "5 LOADIWKEY", 5, "SDM vol. 2, LOADIWKEY"), rejected("f30f01ea", "4 SAVEPREVSSP", 4, "SDM vol. 2, SAVEPREVSSP"),
@@ -86,4 +69,4 @@ var capstoneNewer = []oracle.Quirk{
 		oracle.Evidence{Bytes: "f20f00f0", Mode: x86.Long64, Says: "invalid", Truth: "4 LKGS", Source: "SDM vol. 2, LKGS", Length: 4},
 		oracle.Evidence{Bytes: "f30f09", Mode: x86.Long64, Says: "3 WBINVD", Truth: "3 WBNOINVD", Source: "SDM vol. 2, WBNOINVD", Length: 3},
 	),
-}
+)

@@ -3,6 +3,7 @@ package clib
 import (
 	"github.com/seed-4e121ece/ringfence/emulator/decode"
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
+	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/oracle"
 )
 
@@ -50,4 +51,28 @@ func named(pairs ...string) func(l *oracle.Lexed, right, wrong *oracle.Decoded) 
 		}
 		return false
 	}
+}
+
+// lacks is a gap in a library's tables: it rejects the instructions of those
+// features, or gives them the name that the opcode has without its prefix.
+func lacks(name, reason string, features []string, evidence ...oracle.Evidence) oracle.Quirk {
+	return oracle.Quirk{
+		Name: name, When: needs(without(features...)), Decoded: oracle.DecodedAll, Reason: reason, Evidence: evidence,
+		Wrong: func(_ *oracle.Lexed, right, wrong *oracle.Decoded) bool {
+			return right.Valid && (!wrong.Valid || wrong.Mnemonic != right.Mnemonic)
+		},
+	}
+}
+
+// gaps are those of one library, of that version.
+func gaps(engine, version string, rows ...oracle.Quirk) []oracle.Quirk {
+	for i := range rows {
+		rows[i].Engine, rows[i].Reason = engine, version+" "+rows[i].Reason
+	}
+	return rows
+}
+
+// rejected is evidence of an instruction that a library does not know.
+func rejected(bytes, truth string, length uint8, source string) oracle.Evidence {
+	return oracle.Evidence{Bytes: bytes, Mode: x86.Long64, Says: "invalid", Truth: truth, Source: source, Executes: oracle.CPUValid, Length: length}
 }
