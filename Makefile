@@ -77,8 +77,8 @@ generate: ## generate code from the instruction table, and pages from table and 
 silicon-ptrace: ## the runner against ptrace (PTRACE=100000 random strings a mode)
 	$(GO) test ./oracle/silicon/ptrace -v -count 1 -timeout 0 -random $(PTRACE)
 
-walls: ## the model behind each wall answers as in-process (WALLS=1000000 cases each), and lives while it is killed (ENDURANCE=30m each)
-	$(GO) test ./fuzz/walls -v -count 1 -timeout 0 -walls.cases $(WALLS) -walls.endurance $(ENDURANCE)
+walls: ## the model behind each wall answers as in-process (WALLS=1000000 cases each), and lives while it is killed (ENDURANCE=30m, all at once)
+	$(GO) test ./fuzz/walls -v -count 1 -timeout 0 -parallel 64 -walls.cases $(WALLS) -walls.endurance $(ENDURANCE)
 
 replay: ## run recorded divergences again (DIVERGENCES="divergences/*/divergence.json")
 	@if [ -z "$(DIVERGENCES)" ]; then echo "no divergences to replay"; else $(GO) run ./cmd/ringfence replay $(DIVERGENCES); fi

@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,8 +26,8 @@ import (
 
 var (
 	cases     = flag.Int("walls.cases", 2000, "cases over each transport and protocol")
-	endurance = flag.Duration("walls.endurance", 0, "how long each transport works with its worker killed again and again")
-	every     = flag.Duration("walls.every", time.Second, "how often it is killed")
+	endurance = flag.Duration("walls.endurance", 0, "how long all transports work, at the same time, with their workers killed and stopped again and again")
+	every     = flag.Duration("walls.every", time.Second, "how long a worker lives on average")
 )
 
 const batch = 256
@@ -49,7 +48,12 @@ func names() []string {
 
 func open(t *testing.T, name string, finding func(depriv.Finding)) *walled.Executor {
 	t.Helper()
-	cfg := depriv.Config{Profile: hostcpu.Profile(), Finding: finding, Timeout: time.Minute}
+	return openWith(t, name, depriv.Config{Finding: finding, Timeout: time.Minute})
+}
+
+func openWith(t *testing.T, name string, cfg depriv.Config) *walled.Executor {
+	t.Helper()
+	cfg.Profile = hostcpu.Profile()
 	e, err := walled.New(name, cfg, model.WithAccesses())
 	if err != nil {
 		if slices.Contains(strings.Split(os.Getenv("RINGFENCE_REQUIRE"), ","), "depriv") {
@@ -122,41 +126,6 @@ func TestEquivalence(t *testing.T) {
 			}
 			s := e.Client().Stats()
 			t.Logf("%d cases, %d steps, %.3f crossings a step", *cases, s.Requests, float64(s.Crossings)/float64(s.Requests))
-		})
-	}
-}
-
-// TestEndurance works on each transport while its worker is killed again and
-// again: every case is answered, as in-process; descriptors and memory stay.
-func TestEndurance(t *testing.T) {
-	if *endurance == 0 {
-		t.Skip("-walls.endurance says for how long")
-	}
-	for _, name := range names() {
-		t.Run(name, func(t *testing.T) {
-			killed := 0
-			e := open(t, name, func(f depriv.Finding) {
-				killed++
-				require.Equal(t, depriv.Died, f.Kind, "%v", f.Err)
-				require.ErrorContains(t, f.Err, "killed")
-			})
-			if e.Client().Pid() == 0 {
-				t.Skip("no process to kill")
-			}
-			r := newRunner(2)
-			r.compare(t, e)
-			from, last := time.Now(), time.Now()
-			before, done := usage(t), 0
-			for time.Since(from) < *endurance {
-				if time.Since(last) > *every {
-					last = time.Now()
-					require.NoError(t, syscall.Kill(e.Client().Pid(), syscall.SIGKILL))
-				}
-				r.compare(t, e)
-				done += batch
-			}
-			t.Logf("%d cases, %d workers killed; before %v, after %v", done, killed, before, usage(t))
-			require.LessOrEqual(t, usage(t).descriptors, before.descriptors+16)
 		})
 	}
 }

@@ -41,6 +41,7 @@ func Enter(asked Mechanism, keep []int, calls []uint32, text func(Report) []byte
 	growStack(stackPages)
 	var r Report
 	e := entry{asked: asked, r: &r}
+	_ = e.spare(spares + 2) // no thread is born later: the rest goes to these; nothing fails that is not asked
 	awaitThreads()
 	e.statm = openStatm() // nothing in /proc can be opened once Landlock is on
 	if asked&ParentDeath != 0 {
@@ -57,7 +58,7 @@ func Enter(asked Mechanism, keep []int, calls []uint32, text func(Report) []byte
 	if asked&(NoNewPrivs|Seccomp) == Seccomp { // which insists on it, and gives it to every thread
 		_ = errno3(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0)
 	}
-	if err := e.spare(); err != nil {
+	if err := e.spare(spares); err != nil {
 		r.add(Landlock, fmt.Errorf("on a spare thread: %w", err), "")
 	}
 	e.size = addressSpace(e.statm) // with all that has been allocated
@@ -142,8 +143,11 @@ func (e *entry) noNewPrivs() (threads string, err error) {
 // spare makes the spare threads: it has that many goroutines wait in a system
 // call at once. They are not locked to their threads, since the runtime then
 // would have another thread make new ones, at a time of its own.
-func (e *entry) spare() error {
-	for range spares {
+func (e *entry) spare(count int32) error {
+	e.released.Store(0)
+	e.waiting.Store(0)
+	e.idle.Store(0)
+	for range count {
 		go func() {
 			for _, c := range e.own {
 				if err := errno3(c[0], c[1], c[2], c[3]); err != nil {
@@ -157,15 +161,15 @@ func (e *entry) spare() error {
 			e.idle.Add(1)
 		}()
 	}
-	for e.waiting.Load() < spares {
+	for e.waiting.Load() < count {
 		runtime.Gosched()
 	}
 	e.released.Store(1)
-	_, _, _ = unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&e.released)), futexWakePrivate, spares, 0, 0, 0)
-	for e.idle.Load() < spares {
+	_, _, _ = unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&e.released)), futexWakePrivate, uintptr(count), 0, 0, 0)
+	for e.idle.Load() < count {
 		runtime.Gosched()
 	}
-	for range 2 * spares { // each turn is another thread's, which then is idle
+	for range 2 * count { // each turn is another thread's, which then is idle
 		runtime.Gosched()
 	}
 	if err := e.failed.Load(); err != nil {
@@ -304,16 +308,25 @@ func addressSpace(statm int) uint64 {
 }
 
 // awaitThreads waits until the threads that the runtime started with are
-// asleep, some ten milliseconds at most: one that had not come so far would
-// still make system calls of its start when the filter is on.
+// asleep, two seconds at most on a machine that is busy with other things: one
+// that had not come so far would still make system calls of its start when the
+// filter is on.
 func awaitThreads() {
 	dir, err := unix.Open("/proc/self/task", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
 	}
 	defer unix.Close(dir)
-	for range 100 {
-		if asleep(dir) {
+	// Not gettid: in a process namespace of its own a thread has another number
+	// than the /proc of the one around it shows.
+	var link [64]byte
+	n, err := unix.Readlink("/proc/thread-self", link[:])
+	if err != nil {
+		return
+	}
+	self := string(link[strings.LastIndexByte(string(link[:n]), '/')+1 : n])
+	for range 20000 {
+		if asleep(dir, self) {
 			return
 		}
 		pause := unix.Timespec{Nsec: 100e3}
@@ -321,8 +334,9 @@ func awaitThreads() {
 	}
 }
 
-// asleep says whether no thread of this process runs but this one.
-func asleep(dir int) bool {
+// asleep says whether every thread of this process but this one waits for
+// something that may take long.
+func asleep(dir int, self string) bool {
 	var buf [1024]byte
 	if _, err := unix.Seek(dir, 0, 0); err != nil {
 		return true
@@ -332,7 +346,6 @@ func asleep(dir int) bool {
 		return true
 	}
 	_, _, names := unix.ParseDirent(buf[:n], -1, nil)
-	self := strconv.Itoa(unix.Gettid())
 	for _, name := range names {
 		if name == self {
 			continue
@@ -345,7 +358,7 @@ func asleep(dir int) bool {
 		n, err := unix.Read(fd, stat[:])
 		unix.Close(fd)
 		// The state follows the name, which is in parentheses.
-		if _, rest, ok := strings.Cut(string(stat[:max(n, 0)]), ") "); err == nil && ok && rest[0] == 'R' {
+		if _, rest, ok := strings.Cut(string(stat[:max(n, 0)]), ") "); err == nil && ok && rest[0] != 'S' {
 			return false
 		}
 	}
