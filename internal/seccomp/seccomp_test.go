@@ -2,36 +2,6 @@ package seccomp
 
 import "testing"
 
-// run interprets the program on one call, as the kernel would.
-func run(t *testing.T, prog []Instruction, nr, arch uint32, ip uint64) Action {
-	t.Helper()
-	var acc uint32
-	for pc := 0; pc < len(prog); pc++ {
-		in := prog[pc]
-		jump := func(yes bool) {
-			if yes {
-				pc += int(in.JT)
-			} else {
-				pc += int(in.JF)
-			}
-		}
-		switch in.Op {
-		case opLoad:
-			acc = map[uint32]uint32{offNumber: nr, offArch: arch, offIPLow: uint32(ip), offIPHigh: uint32(ip >> 32)}[in.K]
-		case opJEQ:
-			jump(acc == in.K)
-		case opJGE:
-			jump(acc >= in.K)
-		case opRet:
-			return Action(in.K)
-		default:
-			t.Fatalf("instruction %d: unknown opcode %#x", pc, in.Op)
-		}
-	}
-	t.Fatal("the program runs off its end")
-	return 0
-}
-
 func TestPolicy(t *testing.T) {
 	const text = 0x1234_0000_2000
 	at := Policy{Calls: []uint32{202, 15, 231}, Text: text, TextSize: 0x1000, Otherwise: Trap}
@@ -62,8 +32,9 @@ func TestPolicy(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
-		if got := run(t, prog, c.nr, c.arch, c.ip); got != c.want {
-			t.Errorf("%s: got action %#x, want %#x", c.name, got, c.want)
+		got, err := Run(prog, &Call{Number: c.nr, Arch: c.arch, IP: c.ip})
+		if err != nil || got != c.want {
+			t.Errorf("%s: got action %#x, %v, want %#x", c.name, got, err, c.want)
 		}
 		if n := len(Bytes(prog)); n != len(prog)*InstructionSize {
 			t.Errorf("%s: %d bytes for %d instructions", c.name, n, len(prog))
@@ -71,5 +42,20 @@ func TestPolicy(t *testing.T) {
 	}
 	if _, err := (Policy{Text: 1<<32 - 1, TextSize: 2}).Program(); err == nil {
 		t.Error("code across a 4 GiB boundary: expected an error")
+	}
+}
+
+// TestRunRefuses: what no Policy makes is an error.
+func TestRunRefuses(t *testing.T) {
+	for name, prog := range map[string][]Instruction{
+		"no end":               {{Op: opLoad}},
+		"jump past the end":    {{Op: opJEQ, JT: 9}, {Op: opRet}},
+		"load of half a word":  {{Op: opLoad, K: 2}, {Op: opRet}},
+		"load past the call":   {{Op: opLoad, K: 64}, {Op: opRet}},
+		"opcode of no meaning": {{Op: 0x99}, {Op: opRet}},
+	} {
+		if got, err := Run(prog, &Call{}); err == nil {
+			t.Errorf("%s: action %#x, expected an error", name, got)
+		}
 	}
 }

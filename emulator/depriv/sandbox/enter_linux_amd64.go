@@ -377,9 +377,14 @@ var futexes = seccomp.Arg{
 	Values: []uint32{0, 1}, // FUTEX_WAIT, FUTEX_WAKE
 }
 
+// policy is what the filter allows to a worker that needs these calls.
+func policy(calls []uint32) seccomp.Policy {
+	return seccomp.Policy{Calls: append(append([]uint32{}, calls...), idle...), Args: []seccomp.Arg{futexes}, Otherwise: seccomp.Kill}
+}
+
 // seccomp puts the filter on every thread.
 func (e *entry) seccomp(calls []uint32, text func(Report) []byte) []byte {
-	p := seccomp.Policy{Calls: append(append([]uint32{}, calls...), idle...), Args: []seccomp.Arg{futexes}, Otherwise: seccomp.Kill}
+	p := policy(calls)
 	prog, err := p.Program()
 	if err != nil {
 		e.r.add(Seccomp, err, "")
