@@ -3,11 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sort"
 
 	"github.com/seed-4e121ece/ringfence/emulator/isa"
 	"github.com/seed-4e121ece/ringfence/emulator/x86"
 	"github.com/seed-4e121ece/ringfence/fuzz/campaign"
+	"github.com/seed-4e121ece/ringfence/fuzz/gen"
 	"github.com/seed-4e121ece/ringfence/fuzz/reach"
 )
 
@@ -33,9 +36,52 @@ func (p *printer) states() {
 	if !p.cfg.Strict {
 		fmt.Fprintf(p.out, "  what the manuals leave undefined was not compared (--strict)\n")
 	}
+	p.lacking()
 	gaps(p, "outcomes that the table of faults does not have", r.Unexpected)
 	gaps(p, "rows and modes that cannot be compared here", r.Outside)
 	gaps(p, "outcomes that no case has reached", r.Missing)
+}
+
+// lacking lists the general-purpose rows that did not run, as this CPU does not
+// have them, by feature.
+func (p *printer) lacking() {
+	byFeature := lackingRows(p.cfg)
+	n := 0
+	for _, rows := range byFeature {
+		n += len(rows)
+	}
+	fmt.Fprintf(p.out, "\ngeneral-purpose rows that this CPU lacks: %d\n", n)
+	for _, f := range slices.Sorted(maps.Keys(byFeature)) {
+		counts := map[string]uint64{}
+		for _, row := range byFeature[f] {
+			counts[row.Mnemonic.String()]++
+		}
+		var names []string
+		for _, m := range sortedKeys(counts) {
+			names = append(names, fmt.Sprintf("%s (%d)", m, counts[m]))
+		}
+		fmt.Fprintf(p.out, "  %s (%d)\n", f, len(byFeature[f]))
+		p.list("    ", names)
+	}
+}
+
+// lackingRows returns the general-purpose rows of the modes and the family that
+// the CPU lacks, by the feature that is missing.
+func lackingRows(cfg *campaign.Config) map[string][]*isa.Row {
+	wanted, err := cfg.Filter()
+	lacking := map[string][]*isa.Row{}
+	rows := isa.Rows()
+	for i := range rows {
+		row := &rows[i]
+		f := row.Missing(&cfg.Profile.Features)
+		if f == isa.FeatureNone || row.Attr&(isa.AttrX87|isa.AttrVector) != 0 || err != nil || wanted != nil && !wanted(row.Mnemonic) {
+			continue
+		}
+		if slices.ContainsFunc(cfg.Modes, func(m x86.Mode) bool { return row.Modes&gen.Modes(m) != 0 }) {
+			lacking[f.String()] = append(lacking[f.String()], row)
+		}
+	}
+	return lacking
 }
 
 func familyLine(w io.Writer, f *reach.FamilySum) {

@@ -242,13 +242,19 @@ func retFar(c *Context) {
 	if !ok {
 		return
 	}
-	release := 2*uint64(size) + c.inst.Imm&0xffff
-	if c.stackOf(&r).segment == x86.SegNone { // 64-bit code: a carry goes into all of ESP (seen on CPUs)
-		c.setReg(x86.RSP, 4, c.current(x86.RSP)+release&maskOf(c.stackSize()))
-	} else {
-		c.setStackPointer(c.stackPointer() + release)
-	}
+	c.release(&r, 2*uint64(size)+c.inst.Imm&0xffff)
 	c.enterSegment(&r, offset)
+}
+
+// release takes n bytes off the stack on the way to a code segment. To 64-bit
+// code a carry goes into all of ESP, whatever the width of the stack that is
+// left (seen on CPUs).
+func (c *Context) release(code *x86.SegmentRegister, n uint64) {
+	if c.stackOf(code).segment == x86.SegNone {
+		c.setReg(x86.RSP, 4, c.current(x86.RSP)+n&maskOf(c.stackSize()))
+		return
+	}
+	c.setStackPointer(c.stackPointer() + n)
 }
 
 // iret returns to the same privilege level. In 64-bit mode it loads SS and RSP
@@ -279,7 +285,7 @@ func iret(c *Context) {
 	if c.State.Mode == x86.Long64 {
 		c.iretStack()
 	} else {
-		c.setStackPointer(c.stackPointer() + 3*uint64(size))
+		c.release(&r, 3*uint64(size))
 	}
 	if c.outcome == step.Okay {
 		c.enterSegment(&r, offset)

@@ -139,7 +139,13 @@ var reasons = []struct {
 	kind   Kind
 	holds  func(row *isa.Row, m x86.Mode) bool
 	reason string
-}{}
+}{
+	{
+		SS, func(row *isa.Row, m x86.Mode) bool {
+			return m == x86.Long64 && row.Pattern.AddrSize == 4
+		}, "its addresses have 32 bits, which are canonical, and what FS and GS add to them is #GP",
+	},
+}
 
 // why tells why a row did not end in a way in which it can; "" if nothing does.
 func why(row *isa.Row, m x86.Mode, k Kind) string {

@@ -113,6 +113,10 @@ var compat16Rows = []compatRow{
 	{name: "CALL far with 32 bits", code: "669a400000000700", after: "rip=40 rsp=ff8 [30000ff8]=0800000007000000"},
 	{name: "RETF to 64-bit code carries into the upper half of ESP", code: "ca00f0", before: "rsp=1000 [30001000]=40003300", after: "rip=40 cs=33 rsp=10004"},
 	{name: "RETF to 64-bit code adds 16 bits", code: "caffff", before: "rsp=1000 [30001000]=40003300", after: "rip=40 cs=33 rsp=1003"},
+	{
+		name: "IRET to 64-bit code carries into the upper half of ESP", code: "cf", before: "rsp=fffa [30001ffa]=400033000202",
+		segments: "ss=2fff2000,ffff," + data16, after: "rip=40 cs=33 rsp=10000",
+	},
 	{name: "IRETD reads the flags first", code: "66cf", before: "rsp=1ff8", event: "#PF(0x4) at 0x30002000"},
 	{name: "POPA over the limit leaves registers", code: "61", before: "rsp=fff6 rdi=1 rsi=2", segments: "ss=30000000,ffff," + data16, event: "#PF(0x4) at 0x3000fff6"},
 	{name: "LES", code: "c407", before: "rbx=1000 [20001000]=34121700", after: "rax=1234 es=17"},
